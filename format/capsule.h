@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Capsule files: the writer, the reader, the manifest.  capsule(5) specifies
+ * the file.
+ *
+ * A capsule is untrusted.  The reader checks every length, count and name
+ * before use, holds at most CAPSULE_MAX_FRAME bytes of a frame at a time, and
+ * refuses a path that is not absolute and clean.
+ */
+#ifndef CAPSULE_CAPSULE_H
+#define CAPSULE_CAPSULE_H
+
+#include "format/err.h"
+#include "format/event.h"
+
+#define CAPSULE_VERSION 1
+#define CAPSULE_MAX_FRAME (4u << 20)	/* bytes of a frame before compression; a reader refuses more */
+#define CAPSULE_INLINE_MAX (256u << 10)	/* bytes of a segment that stay inside its event; more become a blob */
+
+/* What the program was and where it ran, known at its start. */
+struct manifest {
+	char *tool;		/* "capsule 0.1" */
+	char *uuid;
+	int64_t created;	/* ns since the epoch: CLOCK_REALTIME at the start */
+	int64_t monotonic;	/* CLOCK_MONOTONIC at the same moment, ns */
+	int64_t boottime;	/* CLOCK_BOOTTIME at the same moment, ns */
+	char *clocks;		/* "exact" or "causal" */
+	char *rootfs;		/* "/" or the directory given; image references come in a later version's key */
+	char **image_dirs;	/* the paths whose files belong to the image, NULL-terminated */
+	char **argv, **env;	/* of the command, NULL-terminated */
+	char *cwd;
+	uint32_t uid, euid, gid, egid;
+	uint32_t *groups;
+	size_t ngroups;
+	uint32_t umask;
+	uint32_t pid, ppid, pgid, sid;
+	struct { uint64_t cur, max; } rlimits[16];	/* by RLIMIT_*; UINT64_MAX: unlimited */
+	uint32_t nrlimits;
+	char *hostname, *domainname;
+	char *sysname, *release, *version, *machine;	/* uname(2) */
+	char *cpu_model;
+	uint32_t ncpus;		/* in the command's affinity mask */
+	bool aslr;		/* addresses were random while recording */
+};
+void manifest_free(struct manifest *m);	/* the members and @m; NULL is fine */
+
+/* How it ended: from the end frame. */
+struct capsule_end {
+	uint64_t events, blobs;
+	uint64_t duration;	/* ns */
+	uint64_t lost;		/* ring-buffer losses, in records */
+	uint64_t holes;
+	int32_t status;		/* of the command, as wait(2) gives it */
+};
+
+/* ---- writing ---------------------------------------------------------- */
+
+struct capsule_writer;
+
+/*
+ * Creates @path (truncated if it is a regular file that exists) and writes
+ * the magic and the manifest.  Events are buffered and go out as a frame of
+ * about 256 KiB, or with capsule_writer_flush().  What has been written is
+ * always a readable capsule, cut short.
+ *
+ * After a failed write (disk full) the writer is broken: every further call
+ * returns the same error and writes nothing, except that
+ * capsule_writer_finish() tries once to put a hole "disk" and the end frame
+ * where the last whole frame ended.
+ */
+int capsule_writer_open(struct capsule_writer **ret, const char *path, const struct manifest *m, struct err *err);
+/* Copies what it needs of @e.  Segments longer than CAPSULE_INLINE_MAX become blobs by themselves. */
+int capsule_write(struct capsule_writer *w, const struct event *e, struct err *err);
+/* Stores @data under its SHA-256, once; @sha256 gets the hash. */
+int capsule_write_blob(struct capsule_writer *w, const void *data, size_t len, uint8_t sha256[32], struct err *err);
+/* Stores what @fd reads from its start, whole, without holding it in memory; at most @max bytes, else -EFBIG and nothing is kept. @len: bytes stored. */
+int capsule_write_blob_fd(struct capsule_writer *w, int fd, uint64_t max, uint64_t *len, uint8_t sha256[32], struct err *err);
+int capsule_writer_flush(struct capsule_writer *w, struct err *err);
+/* Writes the end frame, syncs and closes; @end's events and blobs are filled in by the writer. Frees @w in any case. */
+int capsule_writer_finish(struct capsule_writer *w, const struct capsule_end *end, struct err *err);
+/* Closes without an end frame. */
+void capsule_writer_free(struct capsule_writer *w);
+
+/* ---- reading ---------------------------------------------------------- */
+
+struct capsule_reader;
+
+enum {
+	CAPSULE_KEEP = 1,	/* events stay valid until the reader is closed, not just until the next one */
+};
+
+/*
+ * Opens a capsule, checks magic, version, every frame's checksum and the
+ * manifest, and finds the blobs.  A file that is cut short opens if its
+ * manifest is whole: capsule_complete() tells.  Errors: EBADMSG (not a
+ * capsule, or damaged: the text says where), EPROTONOSUPPORT (a future
+ * version), EISDIR/EINVAL (not a regular file), or the system's.
+ */
+int capsule_reader_open(struct capsule_reader **ret, const char *path, unsigned int flags, struct err *err);
+int capsule_reader_open_mem(struct capsule_reader **ret, const void *data, size_t len, unsigned int flags,
+			    struct err *err);
+void capsule_reader_close(struct capsule_reader *rd);	/* NULL is fine */
+
+const struct manifest *capsule_manifest(const struct capsule_reader *rd);
+/* NULL where the end frame is missing. */
+const struct capsule_end *capsule_end(const struct capsule_reader *rd);
+/* False: cut short; @why (may be NULL) says after what. */
+bool capsule_complete(const struct capsule_reader *rd, const char **why);
+/* Bytes of the file. */
+uint64_t capsule_size(const struct capsule_reader *rd);
+/* SHA-256 of the whole file, as the end frame's digest is computed; for receipts. */
+void capsule_digest(const struct capsule_reader *rd, uint8_t sha256[32]);
+
+/* 1: @e is the next event; 0: no more; negative: damaged. */
+int capsule_next(struct capsule_reader *rd, struct event *e, struct err *err);
+/* Back to the first event. */
+void capsule_rewind(struct capsule_reader *rd);
+
+/*
+ * The blob of @sha256, checked against it: handed to @sink in pieces of at
+ * most 1 MiB, in order.  A negative result of the sink ends it and is
+ * returned, @err being the sink's.  ENOENT: the capsule does not hold it.
+ */
+typedef int (*capsule_sink)(void *ctx, const void *data, size_t len, struct err *err);
+int capsule_blob(struct capsule_reader *rd, const uint8_t sha256[32], capsule_sink sink, void *ctx, struct err *err);
+/* The same into fresh memory (free()); refuses more than @max bytes with EFBIG. */
+int capsule_blob_load(struct capsule_reader *rd, const uint8_t sha256[32], size_t max, uint8_t **data, size_t *len,
+		      struct err *err);
+
+#define _cleanup_reader_ __attribute__((cleanup(cleanup_reader)))
+static inline void cleanup_reader(struct capsule_reader **rd) { capsule_reader_close(*rd); }
+#define _cleanup_writer_ __attribute__((cleanup(cleanup_writer)))
+static inline void cleanup_writer(struct capsule_writer **w) { capsule_writer_free(*w); }
+
+/* True if @path is absolute, has no empty, "." or ".." component, no NUL, and is shorter than PATH_MAX. "/" is fine. */
+bool path_is_clean(const char *path, size_t len);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The boundary, one row a system call: what each argument is, how many bytes
+ * lie behind it, and what becomes of the call in recording and in replay.
+ *
+ * format/syscalls.def is the only list of system calls in the project.  This
+ * header gives the words of its rows their meaning; it is compiled for BPF and
+ * for user space, so it uses nothing but fixed-width types (__u8 ... must be
+ * known before it is included: <linux/types.h> or vmlinux.h).
+ */
+#ifndef CAPSULE_SYSDESC_H
+#define CAPSULE_SYSDESC_H
+
+#define SC_MAX 512		/* rows in the table; x86-64 numbers are below */
+
+/* What becomes of a call. */
+enum sc_fate {
+	SC_NOROW = 0,	/* no row: a hole when recorded, refused (ENOSYS) when replayed */
+	SC_RUN,		/* business of the scope's own: not recorded, runs in the kernel */
+	SC_SERVE,	/* recorded whole: result and outputs are served from the record */
+	SC_CLOCK,	/* a clock reading: served by the shim or the supervisor */
+	SC_RANDOM,	/* random bytes */
+	SC_READ,	/* takes bytes from a fd: recorded where the fd leads outside */
+	SC_WRITE,	/* gives bytes to a fd: likewise */
+	SC_WAIT,	/* waits for fds: poll, select, epoll_wait */
+	SC_SLEEP,	/* passes time and nothing else */
+	SC_NET,		/* names or makes an end of a connection: connect, accept, bind, ... */
+	SC_OPEN,	/* names a file and gives a fd */
+	SC_PATH,	/* names one or two files */
+	SC_FD,		/* changes what a fd leads to, or its inside/outside: socketpair, pipe, fchdir, ... */
+	SC_TASK,	/* fork, exec, exit: followed by tracepoints and ptrace events */
+	SC_REFUSE,	/* can't be recorded truthfully: a hole when it succeeds, ENOSYS when replayed */
+};
+
+enum sc_kind {
+	SC_NONE = 0,	/* no such argument */
+	SC_VAL,		/* a number */
+	SC_FDARG,	/* a fd; the first one of a row is the call's object */
+	SC_DIRFD,	/* a fd that the path behind it is relative to, or AT_FDCWD */
+	SC_PTR,		/* a pointer nobody follows */
+	SC_STR,		/* a path, NUL-terminated */
+	SC_MEM,		/* bytes */
+	SC_IOV,		/* struct iovec[], count as the size says */
+	SC_MSG,		/* struct msghdr */
+	SC_MMSG,	/* struct mmsghdr[] */
+	SC_FDSET,	/* fd_set of args[0] bits */
+};
+
+enum sc_flow { SC_IN = 1, SC_OUT = 2 };
+
+/* Where the number of units is found at sys_exit. */
+enum sc_len {
+	SC_UNIT = 0,	/* one unit */
+	SC_ARG,		/* args[len_arg] units */
+	SC_RET,		/* the result in units; none if it is negative */
+	SC_DEREF,	/* the __u32 behind args[len_arg] */
+};
+
+/* When the bytes are worth having. */
+enum sc_when {
+	SC_OK = 0,	/* on success (result >= 0) */
+	SC_ALWAYS,	/* on failure too: what was asked for */
+};
+
+struct sc_arg {
+	__u8 kind;	/* enum sc_kind */
+	__u8 flow;	/* enum sc_flow, or both */
+	__u8 len;	/* enum sc_len */
+	__u8 len_arg;
+	__u8 when;	/* enum sc_when */
+	__u8 pad;
+	__u16 unit;	/* bytes in a unit */
+};
+
+struct sc_desc {
+	__u8 nargs;
+	__u8 fate;	/* enum sc_fate */
+	__u8 fd;	/* index of the SC_FDARG argument + 1; 0: none */
+	__u8 pad[5];
+	struct sc_arg arg[6];
+	__u64 reserved;
+};
+_Static_assert(sizeof(struct sc_desc) == 64, "one cache line per call");
+
+#define SC_MAX_RW 0x7ffff000u	/* MAX_RW_COUNT, include/linux/fs.h: no call moves more */
+
+/*
+ * How many bytes lie behind argument @i of a call that gave @ret; @deref is
+ * the __u32 behind args[len_arg] after the call, for SC_DEREF.  For SC_STR,
+ * SC_MSG and SC_MMSG the answer is 0: their sizes are in the guest's memory.
+ * SC_IOV: the number of bytes that were moved.  0 for NULL pointers.
+ */
+static inline __u64 sc_bytes(const struct sc_desc *d, __u32 i, const __u64 *args, __s64 ret, __u32 deref)
+{
+	const struct sc_arg *a;
+	__u64 n;
+
+	if (i >= 6)
+		return 0;
+	a = &d->arg[i];
+	if (ret < 0 && a->when != SC_ALWAYS)
+		return 0;
+	if (!args[i])
+		return 0;
+	if (a->len == SC_UNIT)
+		return a->unit;
+	if (a->len == SC_DEREF)
+		n = deref;
+	else if (a->len == SC_ARG)
+		n = args[a->len_arg & 7];
+	else
+		n = ret < 0 ? 0 : (__u64)ret;
+	if (n > SC_MAX_RW)
+		n = SC_MAX_RW;
+	n *= a->unit;
+	return n > SC_MAX_RW ? SC_MAX_RW : n;
+}
+
+#ifndef __BPF__
+#include <stddef.h>
+#include <stdint.h>
+
+extern const struct sc_desc sc_table[SC_MAX];
+
+/* The call's name, "getrandom", or NULL where the table has no row for @nr. */
+const char *sc_name(unsigned int nr);
+/* The name of argument @i, "buf", or NULL. */
+const char *sc_arg_name(unsigned int nr, unsigned int i);
+/* Why the row has the fate it has, in words; "" where the fate says it all, NULL where there is no row. */
+const char *sc_reason(unsigned int nr);
+/* "serve", "run", ... */
+const char *sc_fate_name(enum sc_fate fate);
+/* The row's number by name, or -1. */
+int sc_number(const char *name);
+#endif
+
+#endif
