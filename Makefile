@@ -14,6 +14,15 @@ ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DCAPSULE_TOOL='"capsule $(VERSION)"' $(WA
 ARCH     := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(shell uname -m)))
 run       = $(if $V,,@printf '  %-5s %s\n' $(1) $(@:$O/%=%);)
 objects   = $(patsubst %.c,$O/%.o,$(wildcard $(1)/*.c))
+# A make below this one: quiet, and on all CPUs if nobody said otherwise.
+submake   = +$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
+# Debian's packages for building, for the demo, for the tests.
+BUILD_DEPS := gcc libc6-dev linux-libc-dev binutils pkg-config clang llvm bpftool libbpf-dev libelf-dev libseccomp-dev libcap-dev \
+	      libzstd-dev libmsgpack-dev libssl-dev scdoc
+DEMO_DEPS  := nginx-light curl util-linux procps
+TEST_DEPS  := $(DEMO_DEPS) redis-server redis-tools postgresql dnsmasq-base openssl python3 nodejs libcmocka-dev strace musl-tools \
+	      busybox-static iproute2 libcap2-bin
 
 all: $O/capsule
 
@@ -52,10 +61,92 @@ $O/preload/shim.bin: $O/preload/shim.elf
 $O/preload/shim_image.o: preload/shim_image.S $O/preload/shim.bin
 	$(call run,AS)$(CC) -I$O -c -o $@ $<
 
+# ---- the two commands, and what they need ------------------------------------
+
+deps:
+	@tests/packages $(BUILD_DEPS) $(DEMO_DEPS)
+test-deps:
+	@tests/packages $(BUILD_DEPS) $(TEST_DEPS)
+	@tests/packages --optional libclang-rt-14-dev npm
+
+demo: deps
+	$(submake) all
+	@O=$O tests/demo.sh
+
+# $O/asan holds the same code with the sanitizers in it.
+SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+test: test-deps
+	$(submake) all programs man
+	$(submake) O=$O/asan CFLAGS='$(SANITIZE)' all unit corpus
+	@O=$O tests/run $(T)
+
+bench: test-deps
+	$(submake) all programs bench-programs
+	@O=$O tests/bench/run.sh
+
+# ---- what the tests run --------------------------------------------------------
+
+programs  = $(patsubst %.c,$O/%,$(wildcard $(1)/*.c))
+unit: $(call programs,tests/unit)
+corpus: $(call programs,tests/fuzz)
+programs: $(call programs,tests/programs) $O/tests/programs/clocks-static $O/tests/programs/alter
+	@! command -v musl-gcc >/dev/null || $(MAKE) --no-print-directory O=$O $O/tests/programs/clocks-musl
+bench-programs: $(call programs,tests/bench)
+
+ARCHIVES = $O/recorder.a $O/replayer.a $O/sandbox.a $O/format.a
+$O/tests/unit/%: $O/tests/unit/%.o $(ARCHIVES)
+	$(call run,LD)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< -Wl,--start-group $(ARCHIVES) -Wl,--end-group -lcmocka $(PKG_LIBS)
+$O/tests/fuzz/%: $O/tests/fuzz/%.o $O/tests/fuzz_main.o $(ARCHIVES)
+	$(call run,LD)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $O/tests/fuzz_main.o -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(PKG_LIBS)
+# The programs that are recorded are strangers to our code.
+$O/tests/%: tests/%.c
+	@mkdir -p $(@D)
+	$(call run,CC)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -pthread -o $@ $<
+$O/tests/%-static: tests/%.c
+	@mkdir -p $(@D)
+	$(call run,CC)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -static -pthread -o $@ $<
+$O/tests/%-musl: tests/%.c
+	@mkdir -p $(@D)
+	$(call run,CC)musl-gcc -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -static -idirafter /usr/include \
+		-idirafter /usr/include/$(shell uname -m)-linux-gnu -o $@ $<
+$O/tests/programs/alter: $O/tests/alter.o $O/format.a
+	@mkdir -p $(@D)
+	$(call run,LD)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+# A minute for each fuzzer, from its corpus; what it finds stays in $O/fuzz.
+FUZZ_SECONDS ?= 60
+fuzz:
+	$(submake) O=$O/fuzz CC=clang CFLAGS='-O1 -g -fsanitize=address,undefined,fuzzer-no-link' fuzzers
+	@for f in $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)); do \
+		what=$${f#fuzz_}; mkdir -p $O/fuzz/corpus/$$what tests/fuzz/corpus/$$what; \
+		$O/fuzz/tests/fuzzer/$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -artifact_prefix=$O/fuzz/$$f- \
+			$O/fuzz/corpus/$$what tests/fuzz/corpus/$$what || exit 1; \
+	done
+fuzzers: $(patsubst tests/fuzz/%.c,$O/tests/fuzzer/%,$(wildcard tests/fuzz/*.c))
+$O/tests/fuzzer/%: $O/tests/fuzz/%.o $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(call run,LD)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(PKG_LIBS)
+
+# ---- putting it where it belongs ------------------------------------------------
+
+man: $O/man/capsule.1 $(if $(wildcard format/capsule.5.scd),$O/man/capsule.5)
+$O/man/%: %.scd
+	@mkdir -p $(@D)
+	$(call run,MAN)scdoc <$< >$@
+$O/man/%: format/%.scd
+	@mkdir -p $(@D)
+	$(call run,MAN)scdoc <$< >$@
+
+install: all man
+	install -D -m 755 $O/capsule $(DESTDIR)$(PREFIX)/bin/capsule
+	install -D -m 644 $O/man/capsule.1 $(DESTDIR)$(PREFIX)/share/man/man1/capsule.1
+	install -D -m 644 $O/man/capsule.5 $(DESTDIR)$(PREFIX)/share/man/man5/capsule.5
+	install -D -m 644 capsule.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/capsule
+
 clean:
 	rm -rf $O
 
-.PHONY: all clean
+.PHONY: all clean deps test-deps demo test bench unit corpus programs bench-programs fuzz fuzzers man install
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(wildcard $O/*.d $O/*/*.d $O/*/*/*.d)
