@@ -40,7 +40,7 @@ enum sc_kind {
 	SC_PTR,		/* a pointer nobody follows */
 	SC_STR,		/* a path, NUL-terminated */
 	SC_MEM,		/* bytes */
-	SC_IOV,		/* struct iovec[], count as the size says */
+	SC_IOV,		/* struct iovec[] of args[len_arg] elements; len SC_RET says how many bytes moved in all */
 	SC_MSG,		/* struct msghdr */
 	SC_MMSG,	/* struct mmsghdr[] */
 	SC_FDSET,	/* fd_set of args[0] bits */
@@ -51,15 +51,18 @@ enum sc_flow { SC_IN = 1, SC_OUT = 2 };
 /* Where the number of units is found at sys_exit. */
 enum sc_len {
 	SC_UNIT = 0,	/* one unit */
-	SC_ARG,		/* args[len_arg] units */
-	SC_RET,		/* the result in units; none if it is negative */
+	SC_ARG,		/* args[len_arg] units; its low 32 bits count */
+	SC_RET,		/* the result in units, but no more than there is room for; none if it is negative */
 	SC_DEREF,	/* the __u32 behind args[len_arg] */
+	SC_BITS,	/* args[len_arg] bits, in whole longs */
+	SC_REQUEST,	/* what the ioctl request args[len_arg] gives, see sc_ioctl_size() */
 };
 
 /* When the bytes are worth having. */
 enum sc_when {
 	SC_OK = 0,	/* on success (result >= 0) */
 	SC_ALWAYS,	/* on failure too: what was asked for */
+	SC_FAILED,	/* on failure only: the rest of an interrupted sleep */
 };
 
 struct sc_arg {
@@ -68,7 +71,7 @@ struct sc_arg {
 	__u8 len;	/* enum sc_len */
 	__u8 len_arg;
 	__u8 when;	/* enum sc_when */
-	__u8 pad;
+	__u8 room;	/* SC_RET: 1 + index of the argument with the number of units there is room for; 0: none */
 	__u16 unit;	/* bytes in a unit */
 };
 
@@ -83,12 +86,49 @@ struct sc_desc {
 _Static_assert(sizeof(struct sc_desc) == 64, "one cache line per call");
 
 #define SC_MAX_RW 0x7ffff000u	/* MAX_RW_COUNT, include/linux/fs.h: no call moves more */
+#define SC_MAX_NAME 4096u	/* what a failed call was given is never longer: paths, addresses, options */
+
+/* How many bytes ioctl @request gives behind its last argument. */
+static inline __u32 sc_ioctl_size(__u32 request)
+{
+	switch (request) {
+#define IOCTL(nr, name, size) case nr: return size;
+#include "format/ioctls.def"
+#undef IOCTL
+	}
+	return request & 0x80000000u ? request >> 16 & 0x3fff : 0;	/* _IOC_READ, _IOC_SIZE */
+}
+
+/* The number of units behind @a, before it is capped. */
+static inline __u64 sc_units(const struct sc_arg *a, const __u64 *args, __s64 ret, __u32 deref)
+{
+	__u64 n = args[a->len_arg & 7];
+
+	switch (a->len) {
+	case SC_UNIT:
+		return 1;
+	case SC_ARG:
+		return (__u32)n;
+	case SC_DEREF:
+		return deref;
+	case SC_BITS:
+		return (__s32)n > 0 ? ((__u32)n + 63) / 64 * 8 : 0;
+	case SC_REQUEST:
+		return sc_ioctl_size(n);
+	}
+	if (ret < 0)
+		return 0;
+	if (a->room && args[(a->room - 1) & 7] < (__u64)ret)
+		return args[(a->room - 1) & 7];
+	return ret;
+}
 
 /*
  * How many bytes lie behind argument @i of a call that gave @ret; @deref is
- * the __u32 behind args[len_arg] after the call, for SC_DEREF.  For SC_STR,
- * SC_MSG and SC_MMSG the answer is 0: their sizes are in the guest's memory.
- * SC_IOV: the number of bytes that were moved.  0 for NULL pointers.
+ * the __u32 behind args[len_arg] after the call, for SC_DEREF.  Indices in the
+ * table are below 6; the masks are for the verifier.  For SC_STR, SC_MSG and SC_MMSG the
+ * answer is 0: their sizes are in the guest's memory.  SC_IOV: the number of
+ * bytes that were moved.  0 for NULL pointers.
  */
 static inline __u64 sc_bytes(const struct sc_desc *d, __u32 i, const __u64 *args, __s64 ret, __u32 deref)
 {
@@ -98,21 +138,16 @@ static inline __u64 sc_bytes(const struct sc_desc *d, __u32 i, const __u64 *args
 	if (i >= 6)
 		return 0;
 	a = &d->arg[i];
-	if (ret < 0 && a->when != SC_ALWAYS)
+	if (ret < 0 ? a->when == SC_OK : a->when == SC_FAILED)
 		return 0;
 	if (!args[i])
 		return 0;
-	if (a->len == SC_UNIT)
-		return a->unit;
-	if (a->len == SC_DEREF)
-		n = deref;
-	else if (a->len == SC_ARG)
-		n = args[a->len_arg & 7];
-	else
-		n = ret < 0 ? 0 : (__u64)ret;
+	n = sc_units(a, args, ret, deref);
 	if (n > SC_MAX_RW)
 		n = SC_MAX_RW;
 	n *= a->unit;
+	if (ret < 0 && n > SC_MAX_NAME)
+		n = SC_MAX_NAME;
 	return n > SC_MAX_RW ? SC_MAX_RW : n;
 }
 
