@@ -10,14 +10,21 @@
  * moves every later mapping and the TLS block, whose address OpenSSL for one
  * feeds into its random generator; and it shows in the environment.)
  *
- * The file /dev/.capsule of the sandbox is mapped at SHIM_BASE:
- *	SHIM_CODE   the image, r-x, private
- *	SHIM_SHARED struct shim_shared and the streams, rw-, shared
- * and behind it SHIM_PRIVATE, anonymous memory of the process, wiped on fork:
- * which thread (by its fs base) has which slot.
+ *	SHIM_CODE    the image, r-x, anonymous
+ *	SHIM_PRIVATE anonymous memory of the process, wiped on fork: which
+ *	             thread (by its fs base) has which slot
+ *	SHIM_SHARED  /dev/.capsule of the sandbox, rw-, shared: struct
+ *	             shim_shared and the streams
+ *
+ * What the shim can't serve (a thread without a slot, a clock without a
+ * stream) it passes on as a real system call, which becomes a notification.
+ * Such a call carries SHIM_MAGIC as its fifth argument and the thread's fs
+ * base as its sixth (the kernel ignores both, seccomp_data shows them), so
+ * that the supervisor can register the thread and is not asked again.
  *
  * The guest may write anything into this memory: the replayer keeps its own
- * copy of all offsets and bounds and clamps every cursor it reads back.
+ * copy of all offsets and bounds and clamps every cursor it reads back.  The
+ * shim itself trusts it: it has no right that the guest has not.
  */
 #ifndef CAPSULE_SHIM_H
 #define CAPSULE_SHIM_H
@@ -25,22 +32,29 @@
 #include <stdint.h>
 
 #define SHIM_VERSION 1
-#define SHIM_BASE    0x500000000000ull
+#define SHIM_MAGIC   0x6d69685370616343ull	/* "CcapShim" */
+/* Below every PIE, and in a range that MSan and TSan leave to the application. */
+#define SHIM_BASE    0x550000000000ull
 #define SHIM_CODE    SHIM_BASE
 #define SHIM_CODE_SIZE 0x4000ull
 #define SHIM_PRIVATE (SHIM_BASE + SHIM_CODE_SIZE)
 #define SHIM_PRIVATE_SIZE 0x1000ull
 #define SHIM_SHARED  (SHIM_BASE + 0x10000ull)
-#define SHIM_CLOCKS  12		/* clock ids 0..11 have a stream; others go to the supervisor */
+#define SHIM_CLOCKS  12		/* clock ids 0..11 can have a stream here; others go to the supervisor */
+#define SHIM_STEP    1000	/* ns between two readings past the end of a stream */
 
+/*
+ * The readings of one clock by one thread.  Reading @cursor is that element of
+ * the array, and past its end
+ *	last + (cursor - count + 1) * SHIM_STEP + skipped
+ * so that cursor - count readings were misses.
+ */
 struct shim_stream {
-	uint64_t first;		/* byte offset in the shared memory of the readings, int64_t ns each */
-	uint32_t count;
-	uint32_t cursor;	/* next reading */
-	int64_t last;		/* last reading given; past the end the clock goes on from here by SHIM_STEP */
-	uint64_t misses;	/* readings past the end */
+	uint64_t first;		/* byte offset in the shared memory of int64_t[count], ns; 0: ask the supervisor */
+	uint64_t count;
+	uint64_t cursor;	/* the next reading */
+	int64_t last;		/* the last of the array, or where an empty stream starts */
 };
-#define SHIM_STEP 1000		/* ns */
 
 struct shim_slot {		/* one thread */
 	struct shim_stream clock[SHIM_CLOCKS];
@@ -48,13 +62,30 @@ struct shim_slot {		/* one thread */
 
 struct shim_shared {
 	uint32_t version, nslots;
-	uint64_t size;
+	uint64_t size;		/* bytes of all of it */
+	int64_t skipped;	/* ns of sleep that passed without being in the record */
+	uint64_t pad;
 	struct shim_slot slot[];
 };
 
-#define SHIM_THREADS 64		/* threads a process that the shim serves at a time; others pay a system call */
+/*
+ * Threads by fs base: open addressing from SHIM_HASH, linear.  fsbase 0 ends
+ * a search; slot_plus_1 0 is a thread that is gone (its entry may be taken).
+ */
+#define SHIM_THREADS 256u	/* threads of a process that the shim serves; others pay a system call */
+#define SHIM_HASH(fsbase) ((uint32_t)(((fsbase) * 0x9e3779b97f4a7c15ull) >> 56))
 struct shim_private {
-	struct { uint64_t fsbase; uint64_t slot_plus_1; } thread[SHIM_THREADS];
+	struct shim_thread {
+		uint64_t fsbase, slot_plus_1;
+	} thread[SHIM_THREADS];
+};
+_Static_assert(sizeof(struct shim_private) <= SHIM_PRIVATE_SIZE, "the table fits");
+
+/* The image's first bytes. */
+struct shim_head {
+	uint64_t magic;		/* SHIM_MAGIC */
+	uint64_t version;
+	uint64_t clock_gettime, gettimeofday, time;	/* addresses */
 };
 
 #endif

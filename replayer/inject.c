@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * System calls in the guest's name: their code is put over the start of the
+ * vDSO's clock_gettime (which is redirected afterwards anyway), the guest runs
+ * it, and an int3 gives it back.
+ *
+ *	int3; syscall; int3
+ *
+ * The first int3 is there because of where an exec stop is: inside execve,
+ * whose result the kernel still has to put into rax.
+ *
+ * All signals but SIGTRAP are blocked meanwhile, so they stay pending with all
+ * that belongs to them; SIGSTOP can't be, and is sent anew.
+ */
+#include "replayer/inject.h"
+
+#include "format/cleanup.h"
+#include "format/vdso.h"
+#include "preload/shim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+
+#define HWCAP2_FSGSBASE 2	/* arch/x86/include/uapi/asm/hwcap2.h */
+#define PATH_ROOM 256		/* bytes for inject.path */
+
+extern const uint8_t shim_image[], shim_image_end[];
+
+struct remote {
+	pid_t tid;
+	int mem;
+	uint64_t code;		/* address of the three instructions */
+	bool stopped;		/* a SIGSTOP came and was held back */
+	struct user_regs_struct regs;	/* as they were */
+	uint64_t mask;		/* likewise */
+};
+
+/* ---- running the guest a little ----------------------------------------- */
+
+/* Waits for @r's next stop. Leaves the status of a dead task to its main loop. */
+static int wait_stop(struct remote *r, int *status)
+{
+	siginfo_t si = { 0 };
+
+	while (waitid(P_PID, (id_t)r->tid, &si, WSTOPPED | WEXITED | WNOWAIT | __WALL) < 0)
+		if (errno != EINTR)
+			return errno == ECHILD ? -ESRCH : -errno;
+	if (si.si_code == CLD_EXITED || si.si_code == CLD_KILLED || si.si_code == CLD_DUMPED)
+		return -ESRCH;
+	while (waitpid(r->tid, status, __WALL) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFSTOPPED(*status) ? 0 : -ESRCH;
+}
+
+static bool is_our_trap(struct remote *r, int status, uint64_t rip, struct user_regs_struct *regs)
+{
+	if (status >> 8 != SIGTRAP)	/* no PTRACE_EVENT_* in it */
+		return false;
+	return ptrace(PTRACE_GETREGS, r->tid, NULL, regs) == 0 && regs->rip == rip;
+}
+
+/* Lets it run to the int3 before @rip; @regs are those it has there. */
+static int run_to(struct remote *r, uint64_t rip, struct user_regs_struct *regs)
+{
+	for (;;) {
+		int status, rc;
+
+		if (ptrace(PTRACE_CONT, r->tid, NULL, NULL) < 0)
+			return -errno;
+		rc = wait_stop(r, &status);
+		if (rc < 0)
+			return rc;
+		if (is_our_trap(r, status, rip, regs))
+			return 0;
+		if (WSTOPSIG(status) == SIGSTOP)
+			r->stopped = true;
+		else if (WSTOPSIG(status) != SIGTRAP)	/* SIGSYS: a filter of the guest's own. SIGSEGV, SIGILL: it can't run here. */
+			return -EPERM;
+	}
+}
+
+static int set_mask(pid_t tid, uint64_t mask)
+{
+	return ptrace(PTRACE_SETSIGMASK, tid, sizeof(mask), &mask) < 0 ? -errno : 0;
+}
+
+/* From the exec stop to the first int3. */
+static int remote_begin(struct remote *r, uint64_t code)
+{
+	static const uint8_t text[] = { 0xcc, 0x0f, 0x05, 0xcc };
+	struct user_regs_struct regs;
+	int rc;
+
+	r->code = code;
+	if (ptrace(PTRACE_GETREGS, r->tid, NULL, &r->regs) < 0 ||
+	    ptrace(PTRACE_GETSIGMASK, r->tid, sizeof(r->mask), &r->mask) < 0)
+		return -errno;
+	rc = vdso_write(r->mem, code, text, sizeof(text));
+	if (rc == 0)
+		rc = set_mask(r->tid, ~(1ull << (SIGTRAP - 1)));
+	if (rc < 0)
+		return rc;
+	regs = r->regs;
+	regs.rip = code;
+	if (ptrace(PTRACE_SETREGS, r->tid, NULL, &regs) < 0)
+		return -errno;
+	return run_to(r, code + 1, &regs);
+}
+
+/* All as it was, but for the text. */
+static int remote_end(struct remote *r)
+{
+	struct user_regs_struct regs = r->regs;
+	int rc;
+
+	regs.rax = 0;			/* execve's result, which the exec stop did not show yet */
+	regs.orig_rax = (uint64_t)-1;	/* nothing to restart */
+	if (ptrace(PTRACE_SETREGS, r->tid, NULL, &regs) < 0)
+		return -errno;
+	rc = set_mask(r->tid, r->mask);
+	if (r->stopped && syscall(SYS_tkill, r->tid, SIGSTOP) < 0 && rc == 0)
+		rc = -errno;
+	return rc;
+}
+
+/* The call's result is @ret; negative: the guest is not there any more. */
+static int remote_call(struct remote *r, const uint64_t call[7], int64_t *ret)
+{
+	struct user_regs_struct regs = r->regs;
+	int rc;
+
+	regs.rip = r->code + 1;
+	regs.rax = call[0];
+	regs.orig_rax = (uint64_t)-1;
+	regs.rdi = call[1];
+	regs.rsi = call[2];
+	regs.rdx = call[3];
+	regs.r10 = call[4];
+	regs.r8 = call[5];
+	regs.r9 = call[6];
+	if (ptrace(PTRACE_SETREGS, r->tid, NULL, &regs) < 0)
+		return -errno;
+	rc = run_to(r, r->code + 4, &regs);
+	*ret = (int64_t)regs.rax;
+	return rc;
+}
+
+/* ---- the shim's mappings -------------------------------------------------- */
+
+static int remote_mmap(struct remote *r, uint64_t addr, uint64_t len, int prot, int flags, int fd, int64_t *ret)
+{
+	const uint64_t call[7] = { SYS_mmap, addr, len, (uint64_t)prot, (uint64_t)(flags | MAP_FIXED_NOREPLACE),
+				   (uint64_t)(int64_t)fd, 0 };
+	int rc = remote_call(r, call, ret);
+
+	if (rc == 0 && *ret >= 0 && (uint64_t)*ret != addr)	/* before 4.17 the flag was a hint */
+		*ret = -EEXIST;
+	return rc;
+}
+
+static int map_private(struct remote *r, int64_t *ret)
+{
+	const uint64_t advise[7] = { SYS_madvise, SHIM_PRIVATE, SHIM_PRIVATE_SIZE, MADV_WIPEONFORK };
+	int rc;
+
+	rc = remote_mmap(r, SHIM_PRIVATE, SHIM_PRIVATE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			 ret);
+	if (rc < 0 || *ret < 0)
+		return rc;
+	return remote_call(r, advise, ret);
+}
+
+/* SHIM_PRIVATE holds the path while it is opened. */
+static int map_shared(struct remote *r, const struct inject *what, int64_t *ret)
+{
+	static const uint8_t zero[PATH_ROOM];
+	const char *path = what->path ? what->path : "/dev/.capsule";
+	const uint64_t open[7] = { SYS_open, SHIM_PRIVATE, O_RDWR | O_CLOEXEC };
+	uint64_t close[7] = { SYS_close };
+	int64_t fd, ignored;
+	int rc;
+
+	*ret = -ENAMETOOLONG;
+	if (strlen(path) >= PATH_ROOM)
+		return 0;
+	rc = vdso_write(r->mem, SHIM_PRIVATE, path, strlen(path) + 1);
+	if (rc == 0)
+		rc = remote_call(r, open, &fd);
+	if (rc == 0)
+		rc = vdso_write(r->mem, SHIM_PRIVATE, zero, sizeof(zero));
+	if (rc < 0)
+		return rc;
+	*ret = fd;
+	if (fd < 0)
+		return 0;
+	rc = remote_mmap(r, SHIM_SHARED, what->shared_size, PROT_READ | PROT_WRITE, MAP_SHARED, (int)fd, ret);
+	if (rc < 0)
+		return rc;
+	close[1] = (uint64_t)fd;
+	return remote_call(r, close, &ignored);
+}
+
+static int map_code(struct remote *r, int64_t *ret)
+{
+	int rc;
+
+	rc = remote_mmap(r, SHIM_CODE, SHIM_CODE_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, ret);
+	if (rc < 0 || *ret < 0)
+		return rc;
+	return vdso_write(r->mem, SHIM_CODE, shim_image, (size_t)(shim_image_end - shim_image));
+}
+
+/* Not the rest: what is in its place may be the guest's. */
+static int unmap_private(struct remote *r)
+{
+	const uint64_t call[7] = { SYS_munmap, SHIM_PRIVATE, SHIM_PRIVATE_SIZE };
+	int64_t ignored;
+
+	return remote_call(r, call, &ignored);
+}
+
+/* @ret: 0, or why the guest may not have it, as -errno. */
+static int map_shim(struct remote *r, const struct inject *what, int64_t *ret)
+{
+	int rc;
+
+	rc = map_private(r, ret);
+	if (rc == 0 && *ret >= 0) {
+		rc = map_shared(r, what, ret);
+		if (rc == 0 && *ret >= 0)
+			rc = map_code(r, ret);
+		if (rc == 0 && *ret < 0)
+			rc = unmap_private(r);
+	}
+	return rc;
+}
+
+/* ---- the vDSO -------------------------------------------------------------- */
+
+/* movabs $target,%rax; jmp *%rax */
+static void jump(uint64_t target, uint8_t code[12])
+{
+	code[0] = 0x48;
+	code[1] = 0xb8;
+	memcpy(code + 2, &target, sizeof(target));
+	code[10] = 0xff;
+	code[11] = 0xe0;
+}
+
+static int redirect_to_shim(int mem, const struct vdso_map *map)
+{
+	const struct shim_head *head = (const struct shim_head *)shim_image;
+	const uint64_t target[VDSO_N] = {
+		[VDSO_CLOCK_GETTIME] = head->clock_gettime,
+		[VDSO_GETTIMEOFDAY] = head->gettimeofday,
+		[VDSO_TIME] = head->time,
+	};
+	uint8_t code[12];
+
+	for (unsigned int e = 0; e < VDSO_N; e++) {
+		int rc;
+
+		if (!target[e] || map->entry[e].size < sizeof(code))
+			continue;
+		jump(target[e], code);
+		rc = vdso_write(mem, map->entry[e].addr, code, sizeof(code));
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* NULL, or why it is out of the question to map the shim. */
+static const char *shim_unfit(const struct inject *what, const struct vdso_map *map)
+{
+	const struct shim_head *head = (const struct shim_head *)shim_image;
+
+	if (what->shared_size == 0)
+		return "not asked for";
+	if (head->magic != SHIM_MAGIC || head->version != SHIM_VERSION)
+		return "the shim's image is of another version";
+	if (!(map->hwcap2 & HWCAP2_FSGSBASE))
+		return "this machine does not let programs read their fs base";
+	if (!map->entry[VDSO_CLOCK_GETTIME].addr)
+		return "the program's vDSO has no clock_gettime";
+	return NULL;
+}
+
+/* ---- all of it -------------------------------------------------------------- */
+
+static int put_random(int mem, const struct vdso_map *map, const struct inject *what)
+{
+	if (!what->at_random || !map->at_random)
+		return 0;
+	return vdso_write(mem, map->at_random, what->at_random, 16);
+}
+
+/* @why: NULL, or why there is no shim. */
+static int put_shim(pid_t tid, int mem, const struct vdso_map *map, const struct inject *what, const char **why)
+{
+	struct remote r = { .tid = tid, .mem = mem };
+	int64_t ret = 0;
+	int rc;
+
+	*why = shim_unfit(what, map);
+	if (*why)
+		return 0;
+	rc = remote_begin(&r, map->entry[VDSO_CLOCK_GETTIME].addr);
+	if (rc == 0)
+		rc = map_shim(&r, what, &ret);
+	if (rc == 0 || rc == -EPERM) {
+		int rc2 = remote_end(&r);
+
+		if (rc == -EPERM)
+			ret = rc;
+		rc = rc2;
+	}
+	if (ret < 0)
+		*why = strerror((int)-ret);
+	return rc;
+}
+
+int inject_exec(pid_t tid, const struct inject *what, struct injected *ret, struct err *err)
+{
+	const char *why = "the program has no vDSO";
+	unsigned int entries = 0;
+	struct vdso_map map;
+	int rc;
+
+	rc = vdso_find(tid, &map, err);
+	if (rc < 0 && rc != -ENOENT)
+		return err_in(err, "preparing process %d", (int)tid);
+	*err = ERR_INIT;
+
+	_cleanup_fd_ int mem = vdso_open(tid);
+	if (mem < 0)
+		return err_sys(err, -mem, "opening the memory of process %d", (int)tid);
+	rc = put_random(mem, &map, what);
+	if (rc == 0 && map.base) {
+		rc = put_shim(tid, mem, &map, what, &why);
+		if (rc == 0 && vdso_redirect_to_syscalls(tid, &map, &entries, err) < 0)
+			return -err->code;
+		if (rc == 0 && !why)
+			rc = redirect_to_shim(mem, &map);
+	}
+	if (rc < 0)
+		return err_sys(err, -rc, "preparing process %d", (int)tid);
+	*ret = (struct injected){ .shim = !why, .entries = entries, .why = why ? why : "" };
+	return 0;
+}
+
+/* ---- threads ------------------------------------------------------------------ */
+
+static int read_table(pid_t pid, struct shim_private *table)
+{
+	struct iovec here = { table, sizeof(*table) }, there = { (void *)SHIM_PRIVATE, sizeof(*table) };
+	ssize_t n = process_vm_readv(pid, &here, 1, &there, 1, 0);
+
+	if (n < 0)
+		return errno == EFAULT ? -ENOENT : -errno;
+	return (size_t)n == sizeof(*table) ? 0 : -ENOENT;
+}
+
+/* The slot last: until then the entry gives nobody anything. */
+static int write_entry(pid_t pid, uint32_t i, struct shim_thread entry)
+{
+	const uint64_t addr = SHIM_PRIVATE + i * sizeof(entry);
+	struct iovec here[2] = { { &entry.fsbase, 8 }, { &entry.slot_plus_1, 8 } };
+	struct iovec there[2] = { { (void *)addr, 8 }, { (void *)(addr + 8), 8 } };
+	ssize_t n = process_vm_writev(pid, here, 2, there, 2, 0);
+
+	if (n < 0)
+		return errno == EFAULT ? -ENOENT : -errno;
+	return n == 16 ? 0 : -ENOENT;
+}
+
+/* The entry of @fsbase, or where it belongs (@room), or -ENOSPC. */
+static int find_entry(const struct shim_private *table, uint64_t fsbase, bool room)
+{
+	uint32_t i = SHIM_HASH(fsbase);
+	int gone = -ENOSPC;
+
+	for (uint32_t n = 0; n < SHIM_THREADS; n++, i = (i + 1) % SHIM_THREADS) {
+		const struct shim_thread *t = &table->thread[i];
+
+		if (t->fsbase == fsbase)
+			return (int)i;
+		if (!t->fsbase)
+			return room ? gone < 0 ? (int)i : gone : -ENOENT;
+		if (!t->slot_plus_1 && gone < 0)
+			gone = (int)i;
+	}
+	return room ? gone : -ENOENT;
+}
+
+int inject_register(pid_t pid, uint64_t fsbase, uint32_t slot)
+{
+	struct shim_private table;
+	int rc, i;
+
+	if (!fsbase)
+		return -EINVAL;
+	rc = read_table(pid, &table);
+	if (rc < 0)
+		return rc;
+	i = find_entry(&table, fsbase, true);
+	if (i < 0)
+		return i;
+	return write_entry(pid, (uint32_t)i, (struct shim_thread){ fsbase, (uint64_t)slot + 1 });
+}
+
+int inject_forget(pid_t pid, uint64_t fsbase)
+{
+	struct shim_private table;
+	int rc, i;
+
+	if (!fsbase)
+		return -EINVAL;
+	rc = read_table(pid, &table);
+	if (rc < 0)
+		return rc;
+	i = find_entry(&table, fsbase, false);
+	if (i < 0)
+		return 0;
+	return write_entry(pid, (uint32_t)i, (struct shim_thread){ fsbase, 0 });
+}
+
+bool inject_marked(const uint64_t args[6], uint64_t *fsbase)
+{
+	if (args[4] != SHIM_MAGIC || args[5] == 0)
+		return false;
+	*fsbase = args[5];
+	return true;
+}
+
+int inject_fsbase(pid_t tid, uint64_t *fsbase)
+{
+	long v;
+
+	errno = 0;
+	v = ptrace(PTRACE_PEEKUSER, tid, offsetof(struct user_regs_struct, fs_base), NULL);
+	if (v == -1 && errno != 0)
+		return -errno;
+	*fsbase = (uint64_t)v;
+	return 0;
+}

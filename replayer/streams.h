@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Clock readings, served in recorded order: a stream per (task, clock id),
+ * shared with the shim in the guest (preload/shim.h).
+ *
+ * Order of use: streams_new(), streams_add() for each reading of the capsule
+ * and streams_start() for each clock, then streams_publish() once, then
+ * streams_take() for each reading that the shim passed on.
+ *
+ * Times are ns.  gettimeofday and time belong to CLOCK_REALTIME's stream.
+ * Past the end of a stream the clock goes on by SHIM_STEP a reading, and
+ * those readings are counted as misses.
+ *
+ * The guest may write what it likes into the shared file, or truncate it:
+ * it is read by pread(), never mapped here; nothing in it is an offset or a
+ * bound of ours, and the worst it can bring about is wrong readings for itself.
+ */
+#ifndef CAPSULE_STREAMS_H
+#define CAPSULE_STREAMS_H
+
+#include "format/err.h"
+
+#include <stdint.h>
+
+struct streams;
+
+int streams_new(struct streams **ret, struct err *err);
+void streams_free(struct streams *s);	/* NULL is fine */
+static inline void cleanup_streams(struct streams **s) { streams_free(*s); }
+#define _cleanup_streams_ __attribute__((cleanup(cleanup_streams)))
+
+/* ---- loading ------------------------------------------------------------ */
+
+/* @task's next reading of @clk. */
+int streams_add(struct streams *s, uint32_t task, uint32_t clk, int64_t ns, struct err *err);
+/* Where @clk starts for a task of which no reading was recorded: its value when the recording began. */
+void streams_start(struct streams *s, uint32_t clk, int64_t ns);
+/* Bytes that /dev/.capsule must have; a multiple of the page. */
+uint64_t streams_size(const struct streams *s);
+/* Writes it all to @fd (not taken, must stay open as long as @s). No streams_add() after this. */
+int streams_publish(struct streams *s, int fd, struct err *err);
+
+/* ---- serving ------------------------------------------------------------ */
+
+/*
+ * @task's next reading of @clk.  1: it is in the record; 0: a miss.  -ENOMEM.
+ * Only while the task's thread waits for the answer: the shim moves the same
+ * cursor.
+ */
+int streams_take(struct streams *s, uint32_t task, uint32_t clk, int64_t *ns);
+/* The slot to register the task's thread with (inject_register()), or -ENOSPC: then every reading comes to us. */
+int streams_slot(struct streams *s, uint32_t task);
+/* @ns passed in a sleep that is not in the record: clocks past their end go on by that. */
+void streams_skip(struct streams *s, int64_t ns);
+
+/* ---- for the verdict ---------------------------------------------------- */
+
+struct streams_total {
+	uint64_t recorded, given;	/* readings in the capsule; of those, handed out */
+	uint64_t misses;
+};
+void streams_total(struct streams *s, struct streams_total *ret);
+/*
+ * Calls @f for each stream that has misses, or readings left.  Stops at its
+ * first result that is not 0, and returns that.
+ */
+typedef int (*streams_each)(void *ctx, uint32_t task, uint32_t clk, const struct streams_total *t);
+int streams_odd(struct streams *s, streams_each f, void *ctx);
+
+#endif
