@@ -107,8 +107,7 @@ $O/tests/%-static: tests/%.c
 	$(call run,CC)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -static -pthread -o $@ $<
 $O/tests/%-musl: tests/%.c
 	@mkdir -p $(@D)
-	$(call run,CC)musl-gcc -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -static -idirafter /usr/include \
-		-idirafter /usr/include/$(shell uname -m)-linux-gnu -o $@ $<
+	$(call run,CC)musl-gcc -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -static -o $@ $<
 $O/tests/programs/alter: $O/tests/alter.o $O/format.a
 	@mkdir -p $(@D)
 	$(call run,LD)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Programs that ask their machine: clocks, randomness, identity; stdin, files, datagrams, children.
+
+reached_its_end() { grep -qx EXIT-SUCCESS "$T/$1.out" || fail "$1 did not reach its end (status $STATUS): $(tail -n 3 "$T/$1.out" "$T/$1.err")"; }
+
+case_python() {
+	needs python3
+	cat >"$T/ask.py" <<-'PY'
+		import os, random, secrets, socket, sys, time, uuid
+		print(time.time_ns(), time.monotonic(), time.perf_counter_ns(), time.localtime())
+		print(uuid.uuid4(), uuid.uuid1(), os.urandom(8).hex(), random.random(), secrets.token_hex(12))
+		print(os.getpid(), os.getppid(), os.getpgrp(), os.getsid(0), socket.gethostname(), os.uname())
+		print(os.cpu_count(), len(os.sched_getaffinity(0)), os.getuid(), os.geteuid(), os.getgid(), os.getgroups(), oct(os.umask(0o27)))
+		print({"a", "set", "of", "strings", "in", "an", "order"}, hash("seed"), id(object()))
+		print(sorted(os.environ.items()), sys.argv, os.getcwd(), file=sys.stderr)
+		sys.exit(3)
+	PY
+	record python env FROM=outside /usr/bin/python3 "$T/ask.py" one 'two words' ''
+	[ "$STATUS" -eq 3 ] || fail "python ended with $STATUS: $(cat "$T/python.err")"
+	grep -q "'FROM', 'outside'" "$T/python.err" || fail "the environment did not reach the program"
+	take_away "$T/ask.py"
+	replays_the_same python
+}
+
+case_python_threads() {
+	needs python3
+	cat >"$T/threads.py" <<-'PY'
+		import os, threading, time
+		def work(i, out):
+		    for _ in range(20):
+		        out[i].append((time.time_ns(), os.urandom(4).hex()))
+		        time.sleep(0.001)
+		out = [[] for _ in range(4)]
+		ts = [threading.Thread(target=work, args=(i, out)) for i in range(4)]
+		[t.start() for t in ts]; [t.join() for t in ts]
+		print(out)
+	PY
+	record threads /usr/bin/python3 "$T/threads.py"
+	[ "$STATUS" -eq 0 ] || fail "python ended with $STATUS"
+	take_away "$T/threads.py"
+	replays_the_same threads
+}
+
+case_python_children() {
+	needs python3
+	record children /usr/bin/python3 -c 'import os, subprocess, time
+for i in range(5):
+    print(subprocess.run(["sh", "-c", "echo $$ $PPID; date +%s.%N; head -c 6 /dev/urandom | od -An -tx1"], capture_output=True, text=True).stdout, os.getpid(), time.time_ns())'
+	[ "$STATUS" -eq 0 ] || fail "python ended with $STATUS"
+	replays_the_same children
+}
+
+case_clocks() {
+	record clocks "$BIN/clocks"
+	reached_its_end clocks
+	[ "$STATUS" -eq 7 ] || fail "status $STATUS, not 7"
+	replays_the_same clocks --bind "$BIN/clocks:$BIN/clocks"
+}
+
+case_clocks_static() {
+	record clocks "$BIN/clocks-static"
+	reached_its_end clocks
+	replays_the_same clocks
+}
+
+case_clocks_musl() {
+	[ -x "$BIN/clocks-musl" ] || skip "no musl-gcc"
+	record clocks "$BIN/clocks-musl"
+	reached_its_end clocks
+	replays_the_same clocks
+}
+
+# A second later and with the program's file gone, the capsule alone must do.
+case_clocks_program_gone() {
+	cp "$BIN/clocks" "$T/gone"
+	record clocks "$T/gone"
+	reached_its_end clocks
+	take_away "$T/gone"
+	replays_the_same clocks
+}
+
+case_shell_pipeline() {
+	record pipeline sh -c 'for i in 1 2 3; do head -c 100 /dev/urandom | od -An -tx1 | sort | tee /dev/stderr; date +%N; echo $$; done; exit 9'
+	[ "$STATUS" -eq 9 ] || fail "status $STATUS"
+	replays_the_same pipeline
+}
+
+case_busybox() {
+	needs busybox
+	record busybox busybox sh -c 'busybox date; busybox cat /proc/uptime /proc/loadavg; busybox hostname; busybox sleep 0.1; busybox date +%N'
+	[ "$STATUS" -eq 0 ] || fail "status $STATUS: $(cat "$T/busybox.err")"
+	replays_the_same busybox
+}
+
+# feed FILE FIFO: in chunks of odd sizes, with pauses
+feed() {
+	python3 -c 'import os, sys, time
+d = open(sys.argv[1], "rb").read(); o = os.open(sys.argv[2], os.O_WRONLY); n = 1
+while d:
+    os.write(o, d[:n]); d = d[n:]; n = n * 5 % 9973 + 1; n % 10 or time.sleep(0.001)' "$1" "$2" &
+	SERVERS+=($!)
+}
+
+case_stdin_megabyte() {
+	head -c 1000003 /dev/urandom >"$T/data"
+	mkfifo "$T/stdin.in"
+	feed "$T/data" "$T/stdin.in"
+	record stdin "$BIN/chunks"
+	reached_its_end stdin
+	grep -q '^1000003 bytes' "$T/stdin.out" || fail "not all of stdin arrived: $(tail -n 2 "$T/stdin.out")"
+	take_away "$T/data" "$T/stdin.in"
+	replays_the_same stdin
+}
+
+case_stdin_polled() {
+	head -c 200003 /dev/urandom >"$T/data"
+	mkfifo "$T/stdin.in"
+	feed "$T/data" "$T/stdin.in"
+	record stdin "$BIN/chunks" poll
+	reached_its_end stdin
+	take_away "$T/data" "$T/stdin.in"
+	replays_the_same stdin
+}
+
+case_stdin_file() {
+	head -c 100000 /dev/urandom | base64 >"$T/sorted.in"
+	record sorted sort
+	[ "$STATUS" -eq 0 ] || fail "status $STATUS"
+	take_away "$T/sorted.in"
+	replays_the_same sorted
+}
+
+case_stdin_closed() {
+	STATUS=0
+	needs_recording
+	"$CAPSULE" record -q -o "$T/closed.cap" -- sh -c 'cat; echo $?; echo to-stderr >&2' <&- >"$T/closed.out" 2>"$T/closed.err" || STATUS=$?
+	echo $STATUS >"$T/closed.status"
+	replays_the_same closed
+}
+
+case_two_hundred_files() {
+	mkdir "$T/work"
+	"$BIN/files" make "$T/work"
+	record files "$BIN/files" work "$T/work"
+	reached_its_end files
+	[ "$(ls "$T/work/out" | wc -l)" -eq 53 ] || fail "the recorded program did not write its files"
+	take_away "$T/work"
+	replays_the_same files
+}
+
+# A program that writes relative to its directory, as everything does.
+case_in_its_own_directory() {
+	mkdir "$T/here"
+	echo 'in the file' >"$T/here/data"
+	cd "$T/here"
+	record here sh -c 'cat data; echo more >>data; echo new >other; ls -l; cat data other; rm data; ls; pwd'
+	[ "$STATUS" -eq 0 ] || fail "status $STATUS: $(cat "$T/here.err")"
+	cd "$T"
+	take_away "$T/here"
+	replays_the_same here
+}
+
+case_datagrams() {
+	mkdir "$T/peers" && chmod 755 "$T/peers"
+	start_peer datagrams "$T/peers"
+	record datagrams "$BIN/datagrams" "$PEER" "$T/peers"
+	reached_its_end datagrams
+	stop_servers
+	take_away "$T/peers"
+	replays_the_same datagrams
+}
+
+case_devices_and_proc() {
+	record proc sh -c 'cat /proc/self/stat /proc/meminfo /proc/cpuinfo /etc/hostname; head -c 20 /dev/zero | od; cat /dev/null; nproc; uname -a; id; ulimit -a'
+	replays_the_same proc
+}
+
+case_runs_option() {
+	record date date +%N
+	replay_once date --runs 5
+	[ "$REPLAY_STATUS" -eq 0 ] || { why_not date; fail "--runs 5"; }
+	[ "$(receipt date runs)" = 5 ] || fail "the receipt counts $(receipt date runs) runs"
+}

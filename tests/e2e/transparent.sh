@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Being recorded changes nothing for the command.
+
+bare() {	# bare NAME CMD...: the same without us
+	local name=$1 in=/dev/null
+	shift
+	STATUS=0
+	"$@" <"$in" >"$T/$name.bare.out" 2>"$T/$name.bare.err" || STATUS=$?
+	echo $STATUS >"$T/$name.bare.status"
+}
+
+case_exit_statuses() {
+	local s
+	for s in 0 1 2 3 4 42 125 126 127 255; do
+		record status sh -c "exit $s"
+		[ "$STATUS" -eq $s ] || fail "exit $s came out as $STATUS"
+	done
+	replay_once status
+	check_replay status || fail "replay of status 255"
+}
+
+case_killed_by_signal() {
+	local s
+	for s in TERM:15 KILL:9 SEGV:11 INT:2 PIPE:13; do
+		record killed sh -c "kill -${s%:*} \$\$; sleep 5"
+		[ "$STATUS" -eq $((128 + ${s#*:})) ] || fail "killed by ${s%:*} came out as $STATUS"
+		replay_once killed
+		check_replay killed || fail "replay of ${s%:*}"
+	done
+}
+
+case_environment() {
+	needs_recording
+	FROM=outside bare env env
+	STATUS=0
+	FROM=outside "$CAPSULE" record -q -o "$T/env.cap" -- env >"$T/env.out" 2>"$T/env.err" </dev/null || STATUS=$?
+	# The shell sets _ to what it starts
+	same_bytes <(grep -v '^_=' "$T/env.bare.out") <(grep -v '^_=' "$T/env.out") environment || fail "the environment changed"
+}
+
+case_signals_and_limits() {
+	local what='grep -E "^(Sig(Ign|Blk|Cgt)|Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp|TracerPid|Umask|Cpus_allowed):" /proc/self/status; ulimit -a; ls -l /proc/self/fd | grep -v total | wc -l; pwd; ps -o pgid=,sid= -p $$ | wc -l; cat /proc/self/personality'
+	needs_recording
+	trap '' USR1
+	bare self sh -c "$what"
+	record self sh -c "$what"
+	# The address space is not randomized while recording, which personality says and nothing else.
+	same_bytes <(sed '$d' "$T/self.bare.out") <(sed '$d' "$T/self.out") "what the program sees of itself" || fail "recording shows"
+	RECORD_OPTS=--aslr record self sh -c "$what"
+	same_bytes "$T/self.bare.out" "$T/self.out" "what the program sees of itself" || fail "recording with --aslr shows"
+}
+
+case_terminal_signal_reaches_the_command() {
+	needs_recording
+	STATUS=0
+	timeout -s INT 1 "$CAPSULE" record -q -o "$T/int.cap" -- sh -c 'trap "echo interrupted; exit 5" INT; while :; do sleep 0.1; done' >"$T/int.out" 2>&1 || STATUS=$?
+	grep -q interrupted "$T/int.out" || fail "the command did not get SIGINT: $(cat "$T/int.out")"
+	"$CAPSULE" show "$T/int.cap" >/dev/null || fail "the capsule is not whole"
+}
+
+case_no_such_command() {
+	needs_recording
+	expect_status 127 "$CAPSULE" record -q -o "$T/none.cap" -- /no/such/command
+	one_line /no/such/command
+	expect_status 126 "$CAPSULE" record -q -o "$T/none.cap" -- /etc/passwd
+	one_line /etc/passwd
+}
+
+case_our_word_is_one_line_on_stderr() {
+	needs_recording
+	expect_status 0 "$CAPSULE" record -o "$T/echo.cap" -- echo hello
+	[ "$(cat "$T/out")" = hello ] || fail "stdout is not the command's alone: $(cat "$T/out")"
+	[ "$(wc -l <"$T/err")" -le 1 ] || fail "more than one line: $(cat "$T/err")"
+	expect_status 0 "$CAPSULE" replay "$T/echo.cap"
+	[ "$(cat "$T/out")" = hello ] || fail "stdout is not the command's alone: $(cat "$T/out")"
+	one_line identical
+}
+
+# Nothing of the machine outside the scope is touched: a neighbour that makes system calls is not in the capsule.
+case_neighbours_are_not_recorded() {
+	needs_recording
+	head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$T/word"
+	start neighbour.log sh -c "while :; do cat $T/word >/dev/null; head -c 10 /dev/urandom >/dev/null; done"
+	record quiet sh -c 'sleep 0.5; echo done'
+	"$CAPSULE" show --events "$T/quiet.cap" >"$T/events"
+	! grep -q "$T/word" "$T/events" || fail "the neighbour's file is in the capsule"
+	replays_the_same quiet
+}
+
+case_two_recordings_at_once() {
+	needs_recording
+	"$CAPSULE" record -q -o "$T/a.cap" -- sh -c 'sleep 0.3; date +%N' >"$T/a.out" 2>"$T/a.err" </dev/null &
+	local a=$!
+	record b sh -c 'sleep 0.2; date +%N; head -c 5 /dev/urandom | od'
+	wait $a
+	echo 0 >"$T/a.status"
+	chmod 644 "$T/a.cap"
+	replays_the_same b
+	REPLAYS=3 replays_the_same a
+}
