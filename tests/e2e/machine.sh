@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Machines and users that can't: exit 125 (record) or 4 (replay), with the mend.  And recordings that come to grief.
+
+# mended WORD...: one line that says what is missing and what to do about it
+mended() {
+	one_line "$@"
+	grep -qiE 'sysctl|root|setcap|boot|mount|capsule doctor' "$T/err" || fail "no mend: $(cat "$T/err")"
+}
+
+case_record_as_an_ordinary_user() {
+	needs_recording
+	mkdir "$T/open" && chmod 777 "$T/open"
+	expect_status 125 as_user nobody "$CAPSULE" record -o "$T/open/x.cap" -- echo hello
+	mended "capsule record: "
+	[ ! -s "$T/out" ] || fail "the command ran unrecorded"
+}
+
+case_record_without_cap_bpf() {
+	needs_recording
+	expect_status 125 setpriv --bounding-set=-bpf,-sys_admin --inh-caps=-bpf,-sys_admin \
+		"$CAPSULE" record -o "$T/x.cap" -- echo hello
+	mended CAP_BPF
+}
+
+case_record_without_cap_perfmon() {
+	needs_recording
+	expect_status 125 setpriv --bounding-set=-perfmon,-sys_admin --inh-caps=-perfmon,-sys_admin \
+		"$CAPSULE" record -o "$T/x.cap" -- echo hello
+	mended CAP_PERFMON
+}
+
+case_record_without_btf() {
+	needs_recording
+	expect_status 125 unshare -m --propagation private sh -c 'mount -t tmpfs none /sys/kernel/btf && exec "$@"' sh \
+		"$CAPSULE" record -o "$T/x.cap" -- echo hello
+	mended BTF
+}
+
+without_userns() {	# as an ordinary user in a user namespace that allows no others
+	as_user nobody unshare -U -r sh -c 'echo 0 >/proc/sys/user/max_user_namespaces && exec "$@"' sh "$@"
+}
+
+case_replay_without_user_namespaces() {
+	record hello echo hello
+	as_user nobody unshare -U -r sh -c 'echo 0 >/proc/sys/user/max_user_namespaces' || skip "can't forbid user namespaces here"
+	expect_status 4 without_userns "$CAPSULE" replay "$T/hello.cap"
+	mended max_user_namespaces
+	[ ! -s "$T/out" ] || fail "the command ran without its walls"
+}
+
+case_doctor() {
+	expect_status 0 as_user nobody "$CAPSULE" --version
+	if [ "$(id -u)" = 0 ]; then
+		expect_status 0 "$ASAN_CAPSULE" doctor
+		expect_status 4 as_user nobody "$ASAN_CAPSULE" doctor
+		grep -q 'missing  CAP_BPF' "$T/out" || fail "doctor does not see that CAP_BPF is missing"
+		grep -q 'setcap' "$T/out" || fail "doctor names no mend"
+	fi
+	local s=0
+	without_userns "$CAPSULE" doctor --json >"$T/out" || s=$?
+	[ $s -eq 4 ] || fail "status $s without user namespaces"
+	python3 - "$T/out" <<-'PY'
+		import json, sys
+		d = json.load(open(sys.argv[1]))
+		assert d["replay"] is False and d["record"] is False, d
+		bad = {c["check"]: c for c in d["checks"] if not c["ok"]}
+		assert "max_user_namespaces" in bad["user namespaces"]["mend"], bad
+		assert all(c["why"] for c in bad.values())
+	PY
+}
+
+descendants() { ps -e -o pid=,ppid=,stat=,args= | awk -v p="$1" '{ up[$1] = $2; line[$1] = $0 } END { for (i in up) { for (j = i; j in up && j != p; j = up[j]); if (j == p && i != p) print line[i] } }'; }
+
+case_recorder_killed() {
+	needs_recording
+	local i rec
+	for i in 1 2 3; do
+		"$CAPSULE" record -q -o "$T/killed$i.cap" -- sh -c 'for i in $(seq 40); do date +%N; sleep 0.05; sh -c :; done; echo end' >"$T/killed$i.out" 2>"$T/killed$i.err" </dev/null &
+		rec=$!
+		sleep "0.$((i * 3))"
+		local tree
+		tree=$(descendants $rec | awk '{ print $1 }')
+		kill -KILL $rec
+		wait $rec 2>/dev/null || :
+		sleep 0.3
+		local p
+		for p in $tree; do
+			case $(sed 's/.*) //' "/proc/$p/stat" 2>/dev/null) in [Tt]*) fail "process $p was left stopped" ;; esac
+		done
+		[ "$(bpftool prog list 2>/dev/null | grep -c 'name on_exit ')" -ge 0 ]
+		local s=0
+		"$ASAN_CAPSULE" show --events "$T/killed$i.cap" >"$T/events" 2>"$T/err" || s=$?
+		[ $s -eq 0 ] || [ $s -eq 3 ] || fail "show ended with $s: $(head -c 500 "$T/err")"
+		[ $i -eq 1 ] || grep -q clock_gettime "$T/events" || fail "the capsule holds nothing of what went before: $(head -c 300 "$T/events" "$T/err")"
+		"$CAPSULE" show "$T/killed$i.cap" 2>&1 | grep -qi 'cut short' || fail "show does not say that it is cut short"
+		expect_status 3 "$CAPSULE" replay "$T/killed$i.cap"
+		one_line "capsule replay: "
+		for p in $tree; do kill -KILL "$p" 2>/dev/null || :; done
+	done
+}
+
+case_disk_full() {
+	needs_recording
+	mkdir "$T/small"
+	[ -n "${IN_PRIVATE_NETWORK:-}" ] || private_network	# for its mount namespace
+	mount -t tmpfs -o size=256k none "$T/small"
+	head -c 3000000 /dev/urandom >"$T/stdin"
+	local s=0
+	"$CAPSULE" record -o "$T/small/full.cap" -- sh -c 'cat; exit 6' <"$T/stdin" >"$T/out" 2>"$T/err" || s=$?
+	cmp "$T/out" "$T/stdin" || fail "the command did not go on"
+	[ $s -eq 6 ] || fail "the command's own status is 6, not $s: $(cat "$T/err")"
+	grep -qi 'space' "$T/err" || fail "nothing was said: $(cat "$T/err")"
+	"$CAPSULE" show "$T/small/full.cap" >"$T/shown" 2>&1 || :
+	grep -qiE 'disk|space|cut short' "$T/shown" || fail "the capsule does not say so: $(cat "$T/shown")"
+	expect_status 3 "$CAPSULE" replay "$T/small/full.cap"
+}
+
+# A ring that is far too small: what was lost is counted, and no replay calls it identical.
+case_lost_is_counted() {
+	needs_recording
+	RECORD_OPTS="--ring 4096" record lost "$BIN/chunks" <<<'' || :
+	head -c 20000000 /dev/zero >"$T/zeros.in"
+	RECORD_OPTS="--ring 4096" record zeros sh -c 'dd bs=65536 2>/dev/null | cat >/dev/null; for i in 1 2 3; do date +%N; done'
+	"$CAPSULE" show --json "$T/zeros.cap" >"$T/shown" || fail "show"
+	replay_once zeros
+	if [ "$REPLAY_STATUS" -eq 0 ]; then
+		check_replay zeros || fail "called identical with holes or misses"
+	fi
+}
