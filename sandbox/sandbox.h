@@ -79,7 +79,12 @@ int sandbox_next_pid(struct sandbox *sb, pid_t pid);
  * has not, negative when the init is gone.  Does not block.
  */
 int sandbox_wait(struct sandbox *sb, int *status);
-/* Kills everything inside and reaps it. NULL is fine. */
+/* The errno of the guest's first execve() if that failed (its exit status is 127 then), else 0. */
+int sandbox_exec_error(const struct sandbox *sb);
+/*
+ * Kills everything inside and reaps it, tracees of the caller included; call
+ * it in the thread that traces them. NULL is fine.
+ */
 void sandbox_free(struct sandbox *sb);
 
 /* ---- laying files over the root file system ---------------------------- */

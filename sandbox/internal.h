@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of sandbox/ share.  Three processes:
+ *
+ *	supervisor   called sandbox_spawn(); host's pid namespace
+ *	init         its child, pid 1 of the sandbox; builds the root (rootfs.c),
+ *	             then reaps and serves (init.c)
+ *	guest        init's child; becomes the program (guest.c)
+ *
+ * They talk through struct gate, a shared page that is gone from the guest
+ * with its execve().
+ */
+#ifndef CAPSULE_SANDBOX_INTERNAL_H
+#define CAPSULE_SANDBOX_INTERNAL_H
+
+#include "sandbox/sandbox.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+struct gate {
+	_Atomic uint32_t go;		/* futex: 1 lets the guest execute */
+	_Atomic int32_t listener;	/* the listener's number in the guest; -1: the guest is not ready */
+	_Atomic int32_t exec_errno;	/* of a failed execve() */
+	pid_t init;			/* as the supervisor sees it */
+	struct err err;			/* of whoever failed during set-up */
+};
+
+/* What sandbox_spawn() hands to the init and the guest; both have a copy of all its memory. */
+struct setup {
+	const struct sandbox_spec *spec;
+	struct gate *gate;
+	const struct sock_filter *filter;
+	size_t nfilter;
+	int events[2];		/* supervisor's end, init's end; SOCK_SEQPACKET of struct message */
+	int requests[2];	/* likewise: sandbox_next_pid() */
+	int ready[2];		/* pipe: end of file when the guest is ready or dead */
+};
+
+enum { MSG_READY = 1, MSG_ENDED, MSG_NEXT_PID };
+struct message {
+	uint32_t what;
+	int32_t value;	/* ENDED: wait status; NEXT_PID: the pid, and -errno or 0 in the answer */
+};
+
+/* network.c: the network namespace of the caller becomes one loopback that has every address. */
+int network_setup(gid_t egid, struct err *err);
+
+/* userns.c: "; mend: ..." behind @err's text if a setting of this machine explains @err->code. */
+int userns_hint(struct err *err);
+
+/* ---- init.c, guest.c ---------------------------------------------------- */
+
+_Noreturn void init_main(const struct setup *s);
+_Noreturn void guest_main(const struct setup *s);
+/* All handlers and ignored signals back to their defaults. */
+void signals_default(void);
+
+/* ---- rootfs.c ------------------------------------------------------------ */
+
+/* The caller's mount namespace becomes the guest's: its root is the new root, nothing else is left. */
+int rootfs_enter(const struct sandbox_spec *spec, int *ns_last_pid, struct err *err);
+
+/* Where the new root is put together. All fds are owned by rootfs_enter(). */
+struct rootfs {
+	int lower;	/* the root file system that is only read */
+	int upper;	/* what the layer holds, and all writes */
+	int work;	/* overlayfs's own directories, by number */
+	int plain;	/* the new root as a directory of the tmpfs, on the mount that upper is on: for rename() */
+	int root;	/* the same directory as a mount of its own: where mounts go */
+	unsigned int overlays;
+};
+
+/* special.c: proc, sys and dev of the new root. @ns_last_pid: a fd to write to, or -1. */
+int special_mount(const struct rootfs *r, size_t shared_size, int *ns_last_pid, struct err *err);
+/* A detached mount of what @path under @dir is, @recursive or not, read-only. The fd, or -errno. */
+int mount_clone_readonly(int dir, const char *path, bool recursive);
+
+/* ---- layer.c ------------------------------------------------------------- */
+
+struct layer_time {
+	char *path;
+	struct timespec mtime;
+};
+
+struct layer {
+	int lower, upper;		/* root directories, O_PATH; not owned */
+	struct layer_time *times;	/* directories whose mtime layer_finish() puts right */
+	size_t ntimes;
+};
+/* Puts the directories' times right and frees what the layer holds; not @l itself. */
+void layer_finish(struct layer *l);
+bool is_whiteout(const struct stat *st);
+
+#endif
