@@ -330,32 +330,55 @@ static int put_shim(pid_t tid, int mem, const struct vdso_map *map, const struct
 	return rc;
 }
 
-int inject_exec(pid_t tid, const struct inject *what, struct injected *ret, struct err *err)
+/* Only SIGKILL takes a task out of its stop. It may take a while to die, so there may be nothing to wait for yet. */
+static bool was_killed(pid_t tid)
 {
-	const char *why = "the program has no vDSO";
-	unsigned int entries = 0;
+	struct user_regs_struct regs;
+
+	return ptrace(PTRACE_GETREGS, tid, NULL, &regs) < 0 && errno == ESRCH;
+}
+
+static int prepare(pid_t tid, const struct inject *what, struct injected *ret, struct err *err)
+{
 	struct vdso_map map;
 	int rc;
 
 	rc = vdso_find(tid, &map, err);
 	if (rc < 0 && rc != -ENOENT)
-		return err_in(err, "preparing process %d", (int)tid);
+		return rc;
 	*err = ERR_INIT;
-
 	_cleanup_fd_ int mem = vdso_open(tid);
 	if (mem < 0)
-		return err_sys(err, -mem, "opening the memory of process %d", (int)tid);
+		return err_sys(err, -mem, "opening its memory");
 	rc = put_random(mem, &map, what);
-	if (rc == 0 && map.base) {
-		rc = put_shim(tid, mem, &map, what, &why);
-		if (rc == 0 && vdso_redirect_to_syscalls(tid, &map, &entries, err) < 0)
-			return -err->code;
-		if (rc == 0 && !why)
-			rc = redirect_to_shim(mem, &map);
-	}
 	if (rc < 0)
-		return err_sys(err, -rc, "preparing process %d", (int)tid);
-	*ret = (struct injected){ .shim = !why, .entries = entries, .why = why ? why : "" };
+		return err_sys(err, -rc, "writing AT_RANDOM");
+	ret->why = "the program has no vDSO";
+	if (!map.base)
+		return 0;
+	rc = put_shim(tid, mem, &map, what, &ret->why);
+	if (rc < 0)
+		return err_sys(err, -rc, "mapping the shim");
+	rc = vdso_redirect_to_syscalls(tid, &map, &ret->entries, err);
+	if (rc < 0 || ret->why)
+		return rc;
+	rc = redirect_to_shim(mem, &map);
+	return rc < 0 ? err_sys(err, -rc, "redirecting its clocks") : 0;
+}
+
+int inject_exec(pid_t tid, const struct inject *what, struct injected *ret, struct err *err)
+{
+	struct injected done = { 0 };
+
+	if (prepare(tid, what, &done, err) < 0) {
+		if (was_killed(tid))
+			return err_set(err, ESRCH, "process %d was killed", (int)tid);
+		return err_in(err, "preparing process %d", (int)tid);
+	}
+	done.shim = !done.why;
+	if (!done.why)
+		done.why = "";
+	*ret = done;
 	return 0;
 }
 

@@ -58,13 +58,15 @@ static const char guest_source[] =
 	"	mono(\"main\"); return 0; }\n"
 	"static int many(void) { pthread_t p[300]; for (int i = 0; i < 300; i++) pthread_create(&p[i], NULL, thread, \"t\");\n"
 	"	for (int i = 0; i < 300; i++) pthread_join(p[i], NULL); return 0; }\n"
+	"static int vforks(void) { mono(\"parent\"); if (!vfork()) { mono(\"child\"); mono(\"child\"); _exit(0); }\n"
+	"	mono(\"parent\"); mono(\"parent\"); return 0; }\n"
 	"static int speed(void) { struct timespec t; unsigned long long a; clock_gettime(CLOCK_MONOTONIC, &t); a = __rdtsc();\n"
 	"	for (int i = 0; i < 1000000; i++) clock_gettime(CLOCK_MONOTONIC, &t);\n"
 	"	printf(\"%llu\\n\", (__rdtsc() - a) / 1000000); return 0; }\n"
 	"static int entropy(void) { unsigned char *r = (void *)getauxval(AT_RANDOM); for (int i = 0; i < 16; i++)\n"
 	"	printf(\"%02x\", r[i]); printf(\"\\n\"); return 0; }\n"
 	"int main(int argc, char **argv) { (void)argc; switch (argv[1][0]) { case 'p': return print(); case 'f': return forks();\n"
-	"	case 't': return threads(); case 'm': return many(); case 's': return speed(); case 'a': return entropy();\n"
+	"	case 't': return threads(); case 'm': return many(); case 'v': return vforks(); case 's': return speed(); case 'a': return entropy();\n"
 	"	case 'x': mono(\"before\"); mono(\"before\"); argv[1] = \"e\"; execv(argv[0], argv); return 9;\n"
 	"	case 'e': mono(\"after\"); mono(\"after\"); return 0; }\n"
 	"	return 9; }\n";
@@ -82,7 +84,8 @@ struct run {
 	char text[16384];
 	size_t len;
 	int status;
-	int sigstop;		/* send one before exec's stop is worked on */
+	int signal;		/* to send before exec's stop is worked on */
+	int error;		/* of inject_exec() */
 };
 
 /* ---- the guest's side ----------------------------------------------------- */
@@ -192,6 +195,7 @@ static bool event(struct run *run, pid_t tid, int status)
 {
 	struct err err = ERR_INIT;
 	unsigned long child;
+	uint64_t fsbase;
 	int sig = 0;
 
 	if (!WIFSTOPPED(status)) {
@@ -202,16 +206,24 @@ static bool event(struct run *run, pid_t tid, int status)
 	}
 	switch (status >> 16) {
 	case PTRACE_EVENT_EXEC:
-		if (run->sigstop)
-			kill(tid, run->sigstop);
-		if (!run->vdso && inject_exec(tid, &run->inject, &run->injected, &err) < 0)
-			fail_msg("%s", err.text);
-		if (run->sigstop)
+		if (run->signal)
+			kill(tid, run->signal);
+		if (!run->vdso && inject_exec(tid, &run->inject, &run->injected, &err) < 0) {
+			run->error = err.code;
+			return false;
+		}
+		if (run->signal)
 			kill(tid, SIGCONT);
-		run->sigstop = 0;
+		run->signal = 0;
 		break;
+	case PTRACE_EVENT_VFORK:	/* the child has its parent's memory and fs base, now and until it is done */
+	case PTRACE_EVENT_VFORK_DONE:
+		if (inject_fsbase(tid, &fsbase) == 0)
+			inject_forget(tid, fsbase);
+		if (status >> 16 == PTRACE_EVENT_VFORK_DONE)
+			break;
+		/* fall through */
 	case PTRACE_EVENT_FORK:
-	case PTRACE_EVENT_VFORK:
 	case PTRACE_EVENT_CLONE:
 		ptrace(PTRACE_GETEVENTMSG, tid, NULL, &child);
 		task_of(run, (pid_t)child);
@@ -257,7 +269,7 @@ static void supervise(struct run *run)
 static void run_guest(struct run *run, const char *program, const char *what)
 {
 	const long options = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC |
-			     PTRACE_O_EXITKILL;
+			     PTRACE_O_TRACEVFORKDONE | PTRACE_O_EXITKILL;
 	char path[256], c = 0;
 	int out[2], go[2];
 
@@ -333,6 +345,7 @@ static void check_print(const char *program)
 	run_guest(&run, program, "p");
 	assert_int_equal(run.status, 0);
 	assert_string_equal(run.text, want);
+	assert_int_equal(run.error, 0);
 	assert_true(run.injected.shim);
 	assert_string_equal(run.injected.why, "");
 	assert_int_equal(run.injected.entries >= 4, 1);
@@ -375,6 +388,19 @@ static void a_forked_child_has_its_own_stream(void **state)
 				      "child 2005000000007\nparent 1005000000014\n");
 	assert_int_equal(run.notified, 2);
 	assert_int_equal(run.marked, 2);
+	streams_free(run.streams);
+}
+
+static void a_vforked_child_does_not_use_its_parents(void **state)
+{
+	struct run run = { 0 };
+	_cleanup_fd_ int fd = prepare(&run, 2, 3);
+
+	(void)state;
+	run_guest(&run, "dynamic", "v");
+	assert_string_equal(run.text, "parent 1005000000000\nchild 2005000000000\nchild 2005000000007\n"
+				      "parent 1005000000007\nparent 1005000000014\n");
+	assert_int_equal(run.notified, 3);
 	streams_free(run.streams);
 }
 
@@ -466,7 +492,7 @@ static void signals_meanwhile_are_kept(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++) {
-		struct run run = { .sigstop = sigs[i] };
+		struct run run = { .signal = sigs[i] };
 		_cleanup_fd_ int fd = prepare(&run, 1, 9);
 
 		run_guest(&run, "dynamic", "p");
@@ -479,27 +505,16 @@ static void signals_meanwhile_are_kept(void **state)
 	}
 }
 
+/* Its death is left to the main loop to see. */
 static void killed_meanwhile(void **state)
 {
-	struct run run = { 0 };
-	struct injected injected;
-	struct err err = ERR_INIT;
+	struct run run = { .signal = SIGKILL };
 	_cleanup_fd_ int fd = prepare(&run, 1, 3);
-	char path[256];
-	int status;
 
 	(void)state;
-	snprintf(path, sizeof(path), "%s/dynamic", dir);
-	pid_t pid = fork();
-	if (pid == 0) {
-		pause();
-		_exit(1);
-	}
-	kill(pid, SIGKILL);
-	/* Not even seized, and dead. */
-	assert_true(inject_exec(pid, &run.inject, &injected, &err) < 0);
-	assert_true(err.code == ESRCH || err.code == EIO || err.code == EACCES || err.code == EPERM || err.code == ENOENT);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
+	run_guest(&run, "dynamic", "p");
+	assert_int_equal(run.error, ESRCH);
+	assert_true(WIFSIGNALED(run.status) && WTERMSIG(run.status) == SIGKILL);
 	streams_free(run.streams);
 }
 
@@ -565,6 +580,7 @@ int main(void)
 		cmocka_unit_test(serves_a_static_program),
 		cmocka_unit_test(serves_musl),
 		cmocka_unit_test(a_forked_child_has_its_own_stream),
+		cmocka_unit_test(a_vforked_child_does_not_use_its_parents),
 		cmocka_unit_test(a_thread_has_its_own_stream),
 		cmocka_unit_test(more_threads_than_the_table_holds),
 		cmocka_unit_test(goes_on_across_exec_and_past_the_end),
