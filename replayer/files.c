@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files: those of the image must be what they were (by hash); the others are
+ * laid over it as they were before the program first used them; those that the
+ * program changed are compared with what they became.
+ */
+#include <linux/types.h>
+
+#include "replayer/replay.h"
+
+#include "format/cleanup.h"
+#include "format/cli.h"
+#include "format/io.h"
+#include "format/sha256.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* @path below @root, whose symlinks lead nowhere else. */
+static int open_in(int root, const char *path, int flags)
+{
+	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	long fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+/* Its hash, as the program would have read it. */
+static int hash_in(int root, const char *path, uint8_t sha256[SHA256_LEN], struct err *err)
+{
+	_cleanup_fd_ int fd = open_in(root, path, O_RDONLY | O_NONBLOCK);
+
+	if (fd < 0)
+		return err_sys(err, -fd, "%s", path);
+	return sha256_fd(fd, sha256, NULL, err);
+}
+
+static int check_one(int root, const struct ev_file *f, bool allow_changed, struct verdict *v, struct err *err)
+{
+	char then[SHA256_HEX], now[SHA256_HEX];
+	uint8_t hash[SHA256_LEN];
+	struct err why = ERR_INIT;
+
+	if (hash_in(root, f->path, hash, &why) == 0) {
+		if (memcmp(hash, f->sha256, sizeof(hash)) == 0)
+			return 0;
+		sha256_hex(f->sha256, then);
+		sha256_hex(hash, now);
+		snprintf(why.text, sizeof(why.text), "%s has changed: recorded %s, here %s", f->path, then, now);
+	}
+	if (allow_changed) {
+		note_add(&v->changed, "%s", why.text);
+		return 0;
+	}
+	return err_set(err, ESTALE, "%s (give the recorded root file system with --rootfs, or --allow-changed to try all the same)",
+		       why.text);
+}
+
+int files_check(struct recording *rec, const char *rootfs, bool allow_changed, struct verdict *v, struct err *err)
+{
+	_cleanup_fd_ int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (root < 0)
+		return err_sys(err, errno, "root file system '%s'", rootfs);
+	for (size_t i = 0; i < rec->nfiles; i++) {
+		const struct ev_file *f = rec->files[i];
+		bool by_hash = f->state == FILE_REGULAR && f->has_hash && !(f->flags & FILE_CONTENT);
+
+		if (by_hash && check_one(root, f, allow_changed, v, err) < 0)
+			return -err->code;
+	}
+	return 0;
+}
+
+static int to_fd(void *ctx, const void *data, size_t len, struct err *err)
+{
+	int e = io_write(*(int *)ctx, data, len);
+
+	return e < 0 ? err_sys(err, -e, "writing") : 0;
+}
+
+static int write_content(struct recording *rec, const struct ev_file *f, int fd, struct err *err)
+{
+	if (!(f->flags & FILE_CONTENT) || f->size == 0 || !f->has_hash)
+		return 0;
+	return capsule_blob(rec->reader, f->sha256, to_fd, &fd, err);
+}
+
+int files_content(struct recording *rec, const char *path, int fd, struct err *err)
+{
+	for (size_t i = 0; i < rec->nfiles; i++)
+		if (strcmp(rec->files[i]->path, path) == 0)
+			return write_content(rec, rec->files[i], fd, err);
+	return err_set(err, ENOENT, "%s is not in the capsule", path);
+}
+
+static int lay_regular(struct recording *rec, struct layer *layer, const struct ev_file *f, struct err *err)
+{
+	int e;
+
+	if (!(f->flags & (FILE_CONTENT | FILE_UNREAD)))
+		return 0;	/* the root file system has it: files_check() saw to that */
+	_cleanup_fd_ int fd = -1;
+	if (layer_file(layer, f->path, f->mode, &fd, err) < 0)
+		return -err->code;
+	e = write_content(rec, f, fd, err);
+	if (e == 0 && (f->flags & FILE_UNREAD) && ftruncate(fd, (off_t)f->size) < 0)
+		return err_sys(err, errno, "%s", f->path);
+	return e < 0 ? e : layer_mtime(layer, f->path, f->mtime, err);
+}
+
+static int lay_one(struct recording *rec, struct layer *layer, const struct ev_file *f, struct err *err)
+{
+	if (f->flags & FILE_IMAGE)
+		return 0;
+	switch (f->state) {
+	case FILE_ABSENT:
+		return layer_absent(layer, f->path, err);
+	case FILE_DIR:
+		return strcmp(f->path, "/") == 0 ? 0 : layer_dir(layer, f->path, f->mode, err);
+	case FILE_SYMLINK:
+		return layer_symlink(layer, f->path, f->target, err);
+	case FILE_REGULAR:
+		return lay_regular(rec, layer, f, err);
+	default:
+		return 0;	/* sockets are made by their peers */
+	}
+}
+
+/* The directory in which a peer will bind its unix socket must be there, and ours. */
+static int lay_peer_dir(struct layer *layer, const struct rec_object *o, struct err *err)
+{
+	struct sockaddr_un un = { 0 };
+	char *slash;
+
+	if (!o->o || o->o->kind != OBJ_SOCKET || o->o->family != AF_UNIX || o->o->remote.len <= sizeof(sa_family_t) ||
+	    o->o->remote.len > sizeof(un))
+		return 0;
+	memcpy(&un, o->o->remote.data, o->o->remote.len);
+	un.sun_path[sizeof(un.sun_path) - 1] = 0;
+	slash = strrchr(un.sun_path, '/');
+	if (un.sun_path[0] != '/' || slash == un.sun_path)
+		return 0;
+	*slash = 0;
+	if (!path_is_clean(un.sun_path, strlen(un.sun_path)))
+		return 0;
+	return layer_dir(layer, un.sun_path, 0755, err);
+}
+
+static bool synthetic_path(const char *path)
+{
+	static const char *const tops[] = { "/proc", "/sys", "/dev" };
+
+	for (size_t i = 0; i < sizeof(tops) / sizeof(tops[0]); i++) {
+		size_t n = strlen(tops[i]);
+
+		if (strncmp(path, tops[i], n) == 0 && (path[n] == '/' || !path[n]))
+			return true;
+	}
+	return false;
+}
+
+int files_lay(void *ctx, struct layer *layer, struct err *err)
+{
+	struct recording *rec = ctx;
+
+	/* Sorted by path: a directory comes before what is in it. */
+	for (size_t i = 0; i < rec->nfiles; i++)
+		if (!synthetic_path(rec->files[i]->path) && lay_one(rec, layer, rec->files[i], err) < 0)
+			return err_in(err, "laying over %s", rec->files[i]->path);
+	for (size_t i = 1; i < rec->nobjects; i++)
+		if (lay_peer_dir(layer, &rec->objects[i], err) < 0)
+			return err_in(err, "making room for a unix socket");
+	return 0;
+}
+
+static enum file_state state_of(const struct stat *st)
+{
+	if (S_ISREG(st->st_mode))
+		return FILE_REGULAR;
+	if (S_ISDIR(st->st_mode))
+		return FILE_DIR;
+	return S_ISLNK(st->st_mode) ? FILE_SYMLINK : FILE_OTHER;
+}
+
+static void compare_one(struct replay *r, const struct ev_file *f)
+{
+	enum file_state now = FILE_ABSENT;
+	char then_hex[SHA256_HEX], now_hex[SHA256_HEX], what[160];
+	uint8_t hash[SHA256_LEN];
+	struct err err = ERR_INIT;
+	struct stat st;
+
+	_cleanup_fd_ int fd = open_in(sandbox_root(r->sb), f->path, O_PATH | O_NOFOLLOW);
+	if (fd >= 0 && fstat(fd, &st) == 0)
+		now = state_of(&st);
+	snprintf(what, sizeof(what), "file %s", f->path);
+	if (now != f->state) {
+		diverged(r->v, what, 0, file_state_name(f->state), file_state_name(now));
+		return;
+	}
+	if (now != FILE_REGULAR || !f->has_hash)
+		return;
+	if (hash_in(sandbox_root(r->sb), f->path, hash, &err) < 0) {
+		miss(r, "%s can't be compared", err.text);
+		return;
+	}
+	if (memcmp(hash, f->sha256, sizeof(hash)) != 0) {
+		sha256_hex(f->sha256, then_hex);
+		sha256_hex(hash, now_hex);
+		diverged(r->v, what, 0, then_hex, now_hex);
+	}
+}
+
+void files_compare(struct replay *r)
+{
+	for (size_t i = 0; i < r->rec->noutputs; i++)
+		if (!synthetic_path(r->rec->outputs[i]->path))
+			compare_one(r, r->rec->outputs[i]);
+}

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads and writes on outside fds. */
+#include <linux/types.h>
+
+#include "replayer/replay.h"
+
+#include "format/cleanup.h"
+#include "format/io.h"
+#include "format/sysdesc.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+/* A socket that nothing led to yet turns out to be the recorded call's object. */
+static struct live *adopt(struct replay *r, struct call *c, int fd, const struct rec_call *rc, const struct stat *st)
+{
+	struct live *l = &r->live[rc->object];
+	const struct ev_object *o = l->rec->o;
+
+	object_bind(r, l, st);
+	if ((o->family == AF_INET || o->family == AF_INET6 || o->family == AF_UNIX) && (o->type & 0xf) == SOCK_DGRAM) {
+		_cleanup_fd_ int copy = guest_fd(c->t->tgid, fd);
+		if (copy >= 0)
+			peer_datagram(r, l, copy);
+	} else if (!l->made) {
+		l->direct = true;
+	}
+	return l;
+}
+
+static const struct ev_seg *seg_of(const struct ev_call *c, uint8_t arg)
+{
+	const struct ev_seg *s = call_seg(c, arg);
+
+	return s && s->data ? s : NULL;
+}
+
+/* The fields of a message beside its bytes: who sent it, control data, flags. */
+static void give_message(struct call *c, uint64_t addr, const struct ev_call *rec)
+{
+	const struct ev_seg *name = seg_of(rec, SEG_REMOTE), *control = seg_of(rec, SEG_CONTROL);
+	struct msghdr h;
+
+	if (guest_read(c->t->tid, addr, &h, sizeof(h)) < 0)
+		return;
+	if (h.msg_name && name) {
+		guest_write(c->t->tid, (uint64_t)h.msg_name, name->data,
+			    name->len < h.msg_namelen ? name->len : h.msg_namelen);
+		h.msg_namelen = (socklen_t)name->len;
+	} else {
+		h.msg_namelen = 0;
+	}
+	if (h.msg_control && control && control->len <= h.msg_controllen) {
+		guest_write(c->t->tid, (uint64_t)h.msg_control, control->data, control->len);
+		h.msg_controllen = control->len;
+	} else {
+		h.msg_controllen = 0;
+	}
+	h.msg_flags = 0;
+	guest_write(c->t->tid, addr, &h, sizeof(h));
+}
+
+/* The recorded bytes straight into the guest's memory. */
+static int64_t give_bytes(struct replay *r, struct call *c, const struct rec_call *rc, unsigned int index)
+{
+	struct bytes data = call_payload(r->rec, rc->call);
+	struct guest_iov iov;
+	uint64_t msghdr;
+	ssize_t n;
+	int e;
+
+	e = guest_iov_of(c->t->tid, c->nr, c->args, index, &iov, &msghdr);
+	if (e < 0)
+		return e;
+	n = guest_scatter(c->t->tid, &iov, data);
+	if (n < 0)
+		return n;
+	r->v->served++;
+	if (msghdr)
+		give_message(c, msghdr, rc->call);
+	else if (c->nr == SYS_recvfrom)
+		give_outputs(r, c, rc);
+	/* With MSG_TRUNC the result says more than was given. */
+	return (size_t)n < data.len ? n : rc->call->ret;
+}
+
+/* Datagrams given by hand must not be heard again. */
+static void drain_datagram(struct call *c, int fd)
+{
+	char byte;
+
+	_cleanup_fd_ int copy = guest_fd(c->t->tgid, fd);
+	if (copy >= 0)
+		(void)!recv(copy, &byte, 1, MSG_DONTWAIT | MSG_TRUNC);
+}
+
+static unsigned int message_index(const struct rec_call *rc)
+{
+	const struct ev_seg *s = rc->call ? call_seg(rc->call, 1) : NULL;
+
+	return s ? s->index : 0;
+}
+
+/* The following recorded call, if it is message @index of the same recvmmsg or sendmmsg. */
+static const struct rec_call *next_message(struct gtask *t, const struct rec_call *rc, unsigned int index)
+{
+	const struct rec_call *next;
+
+	if (!t->rec || t->cursor >= t->rec->ncalls)
+		return NULL;
+	next = &t->rec->calls[t->cursor];
+	if (!next->call || next->call->nr != rc->call->nr || next->object != rc->object || message_index(next) != index)
+		return NULL;
+	t->cursor++;
+	return next;
+}
+
+static void read_messages(struct replay *r, struct call *c, struct live *l, const struct rec_call *rc)
+{
+	unsigned int i = 0, room = c->args[2] < 1024 ? (unsigned int)c->args[2] : 1024;
+
+	while (rc && i < room) {
+		int64_t n = rc->call->ret;
+		uint32_t len;
+
+		peer_release(r, l, rc->arrivals);
+		n = give_bytes(r, c, rc, i);
+		if (n < 0)
+			break;
+		if (l->fd >= 0)
+			drain_datagram(c, (int)c->args[0]);
+		len = (uint32_t)n;
+		guest_write(c->t->tid, c->args[1] + i * sizeof(struct mmsghdr) + sizeof(struct msghdr), &len, sizeof(len));
+		i++;
+		rc = next_message(c->t, rc, i);
+	}
+	c->ret = i ? (int64_t)i : -EFAULT;
+}
+
+/* Beyond the record, or out of its order. */
+static void read_unmatched(struct replay *r, struct call *c, struct live *l)
+{
+	struct rec_call next = { 0 };
+	struct ev_call ev = { .nr = (uint16_t)c->nr };
+	const struct rec_arrival *a;
+	char name[160];
+
+	if (!l->direct) {
+		if (l->wanted >= l->rec->narrivals && !l->hung_up && l->made)
+			miss(r, "read on %s: the capsule holds no more of it", object_name(l->rec, name, sizeof(name)));
+		call_go_on(c, false);
+		return;
+	}
+	if (l->released >= l->rec->narrivals) {
+		miss(r, "read on %s: the capsule holds no more of it", object_name(l->rec, name, sizeof(name)));
+		call_go_on(c, false);
+		return;
+	}
+	a = &l->rec->arrivals[l->released++];
+	ev.nsegs = 1;
+	ev.segs[0] = (struct ev_seg){ .arg = (uint8_t)call_payload_arg(c->nr), .len = a->data.len, .data = a->data.data };
+	ev.ret = (int64_t)a->data.len;
+	next.call = &ev;
+	c->ret = give_bytes(r, c, &next, 0);
+}
+
+static bool is_random_device(const struct stat *st)
+{
+	return S_ISCHR(st->st_mode) && major(st->st_rdev) == 1 && (minor(st->st_rdev) == 8 || minor(st->st_rdev) == 9);
+}
+
+static void read_random_device(struct replay *r, struct call *c)
+{
+	struct guest_iov iov;
+	uint64_t none;
+	size_t len;
+
+	if (guest_iov_of(c->t->tid, c->nr, c->args, 0, &iov, &none) < 0) {
+		c->ret = -EFAULT;
+		return;
+	}
+	len = iov.total < (1u << 20) ? iov.total : 1u << 20;
+	_cleanup_free_ uint8_t *buf = malloc(len ? len : 1);
+	if (!buf) {
+		c->ret = -ENOMEM;
+		return;
+	}
+	make_random(r, c->t, buf, len);
+	miss(r, "%zu bytes of /dev/urandom beyond the recorded ones", len);
+	c->ret = guest_scatter(c->t->tid, &iov, (struct bytes){ buf, len });
+}
+
+void answer_read(struct replay *r, struct call *c)
+{
+	struct socket_kind kind;
+	const struct rec_call *rc;
+	int fd = (int)c->args[0];
+	struct live *l;
+	struct stat st;
+
+	l = object_of_fd(r, c, fd, &st, &kind);
+	if (!l && !kind.family) {
+		if (is_random_device(&st))
+			read_random_device(r, c);
+		else
+			call_go_on(c, true);
+		return;
+	}
+	rc = match_call(r, c, l, &kind);
+	if (!l && rc)
+		l = adopt(r, c, fd, rc, &st);
+	if (!l) {
+		call_go_on(c, true);
+		return;
+	}
+	if (!rc) {
+		if (is_random_device(&st))
+			read_random_device(r, c);
+		else
+			read_unmatched(r, c, l);
+		return;
+	}
+	if (rc->call->ret < 0) {
+		c->ret = rc->call->ret;
+		return;
+	}
+	if (c->nr == SYS_recvmmsg) {
+		read_messages(r, c, l, rc);
+		return;
+	}
+	if (l->direct || !l->made) {
+		if (l->released < rc->arrivals)
+			l->released = rc->arrivals;
+		c->ret = give_bytes(r, c, rc, 0);
+		return;
+	}
+	peer_release(r, l, rc->arrivals);
+	call_go_on(c, true);
+}
+
+/* ---- writes --------------------------------------------------------------- */
+
+/* sendfile and splice: the bytes come from another fd of the guest's. */
+static int gather_from_fd(struct call *c, int in, uint64_t off_addr, uint64_t count, uint8_t **data, size_t *len)
+{
+	size_t want = count < GUEST_MAX_CALL ? count : GUEST_MAX_CALL;
+	int64_t off = -1;
+	ssize_t n;
+	int room;
+
+	_cleanup_fd_ int fd = guest_fd(c->t->tgid, in);
+	if (fd < 0)
+		return fd;
+	if (off_addr && guest_read(c->t->tid, off_addr, &off, sizeof(off)) < 0)
+		return -EFAULT;
+	/* A pipe that is empty would block us instead of the guest. */
+	if (off < 0 && lseek(fd, 0, SEEK_CUR) < 0 && ioctl(fd, FIONREAD, &room) == 0 && (size_t)room < want) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+
+		want = (size_t)room;
+		if (!want)
+			return poll(&p, 1, 0) > 0 && (p.revents & POLLHUP) ? 0 : -EAGAIN;
+	}
+	_cleanup_free_ uint8_t *buf = malloc(want ? want : 1);
+	if (!buf)
+		return -ENOMEM;
+	if (off >= 0) {
+		n = io_pread(fd, buf, want, (uint64_t)off);
+		off += n > 0 ? n : 0;
+		guest_write(c->t->tid, off_addr, &off, sizeof(off));
+	} else {
+		n = read(fd, buf, want);
+		if (n < 0)
+			n = -errno;
+	}
+	if (n < 0)
+		return (int)n;
+	*data = TAKE_PTR(buf);
+	*len = (size_t)n;
+	return 0;
+}
+
+static int gather(struct call *c, unsigned int index, uint8_t **data, size_t *len, size_t *wanted)
+{
+	struct guest_iov iov;
+	int e;
+
+	if (c->nr == SYS_sendfile || c->nr == SYS_splice) {
+		bool file = c->nr == SYS_sendfile;
+
+		e = gather_from_fd(c, (int)c->args[file ? 1 : 0], c->args[file ? 2 : 1], c->args[file ? 3 : 4], data, len);
+		*wanted = e < 0 ? 0 : *len;
+		return e;
+	}
+	e = guest_iov_of(c->t->tid, c->nr, c->args, index, &iov, NULL);
+	if (e < 0)
+		return e;
+	*wanted = iov.total < GUEST_MAX_CALL ? iov.total : GUEST_MAX_CALL;
+	return guest_gather(c->t->tid, &iov, GUEST_MAX_CALL, data, len);
+}
+
+/* The guest's stdout and stderr are the replay's own. */
+static void pass_on(struct replay *r, const struct live *l, int fd, const uint8_t *data, size_t len)
+{
+	const struct ev_object *o = l->rec->o;
+	bool out = false, error = false;
+
+	if (!o || !o->nfds)
+		return;
+	for (size_t i = 0; i < o->nfds; i++) {
+		out |= o->fds[i] == 1;
+		error |= o->fds[i] == 2;
+	}
+	if (out || error)
+		(void)io_write(r->stdio[error && (fd == 2 || !out) ? 2 : 1], data, len);
+}
+
+static void raise_sigpipe(struct call *c)
+{
+	bool quiet = (c->nr == SYS_sendto && (c->args[3] & MSG_NOSIGNAL)) ||
+		     (c->nr == SYS_sendmsg && (c->args[2] & MSG_NOSIGNAL)) ||
+		     (c->nr == SYS_sendmmsg && (c->args[3] & MSG_NOSIGNAL));
+
+	if (!quiet)
+		syscall(SYS_tgkill, c->t->tgid, c->t->tid, SIGPIPE);
+}
+
+/*
+ * How much of @len bytes this call takes.  A recorded call that took less than
+ * was offered (the socket was full) is one whose bytes all stand in front of
+ * what is offered now; a stream's writer copes with that, changed or not.
+ */
+static size_t taken(struct replay *r, const struct live *l, const struct rec_call *rc, const uint8_t *data, size_t len)
+{
+	struct bytes b;
+
+	if (!rc || rc->call->ret < 0 || (size_t)rc->call->ret >= len)
+		return len;
+	if (l->rec->o && l->rec->o->kind == OBJ_SOCKET && l->rec->o->type != SOCK_STREAM)
+		return len;
+	b = call_payload(r->rec, rc->call);
+	if (b.len == (size_t)rc->call->ret && memcmp(b.data, data, b.len) == 0)
+		return b.len;
+	return len;
+}
+
+static int64_t write_one(struct replay *r, struct call *c, struct live *l, const struct rec_call *rc, unsigned int index)
+{
+	_cleanup_free_ uint8_t *data = NULL;
+	size_t len = 0, wanted = 0, n;
+	int e;
+
+	if (rc && rc->call->ret < 0) {
+		if (rc->call->ret == -EPIPE)
+			raise_sigpipe(c);
+		return rc->call->ret;
+	}
+	e = gather(c, index, &data, &len, &wanted);
+	if (e < 0)
+		return e;
+	n = taken(r, l, rc, data, len);
+	observe(r, l, data, n);
+	pass_on(r, l, (int)c->args[0], data, n);
+	return (int64_t)n;
+}
+
+static void write_messages(struct replay *r, struct call *c, struct live *l, const struct rec_call *rc)
+{
+	unsigned int i = 0, room = c->args[2] < 1024 ? (unsigned int)c->args[2] : 1024;
+	int64_t n = 0;
+
+	while (i < room) {
+		uint32_t len;
+
+		n = write_one(r, c, l, rc, i);
+		if (n < 0)
+			break;
+		len = (uint32_t)n;
+		guest_write(c->t->tid, c->args[1] + i * sizeof(struct mmsghdr) + sizeof(struct msghdr), &len, sizeof(len));
+		i++;
+		if (rc && !(rc = next_message(c->t, rc, i)))
+			break;
+	}
+	c->ret = i ? (int64_t)i : n;
+}
+
+static int out_fd(const struct call *c)
+{
+	return (int)c->args[c->nr == SYS_splice ? 2 : 0];
+}
+
+void answer_write(struct replay *r, struct call *c)
+{
+	struct socket_kind kind;
+	const struct rec_call *rc;
+	struct live *l;
+	struct stat st;
+
+	l = object_of_fd(r, c, out_fd(c), &st, &kind);
+	if (!l && !kind.family) {
+		call_go_on(c, true);
+		return;
+	}
+	rc = match_call(r, c, l, &kind);
+	if (!l && rc)
+		l = adopt(r, c, out_fd(c), rc, &st);
+	if (!l) {
+		call_go_on(c, true);
+		return;
+	}
+	if (c->nr == SYS_sendmmsg) {
+		write_messages(r, c, l, rc);
+		return;
+	}
+	c->ret = write_one(r, c, l, rc, 0);
+	/* A file keeps its position and its size: the bytes go there, too. */
+	if (c->ret >= 0 && l->rec->o && l->rec->o->kind == OBJ_FILE)
+		call_go_on(c, true);
+	/* An empty pipe in front of a splice: the guest waits, not we. */
+	if (c->ret == -EAGAIN && c->nr == SYS_splice)
+		call_go_on(c, false);
+}

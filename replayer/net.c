@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections: connect, bind, accept and the names of both ends. */
+#include <linux/types.h>
+
+#include "replayer/replay.h"
+
+#include "format/cleanup.h"
+#include "format/sysdesc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static bool has_peer(const struct ev_object *o)
+{
+	return o && (o->family == AF_INET || o->family == AF_INET6 || o->family == AF_UNIX);
+}
+
+static bool same_address(const struct bytes *a, const uint8_t *b, size_t len)
+{
+	size_t n = a->len < len ? a->len : len;
+
+	/* sin6_scope_id and what lies behind a port may be padding; family, port and address are not. */
+	if (n >= sizeof(struct sockaddr_in) && a->data[0] == AF_INET)
+		n = 8;
+	return n >= 2 && memcmp(a->data, b, n) == 0;
+}
+
+/* Changed code may connect in another order: the first recorded connection to the same address that nobody has. */
+static struct live *connection_to(struct replay *r, const uint8_t *addr, size_t len)
+{
+	for (size_t i = 1; i < r->rec->nobjects; i++) {
+		struct live *l = &r->live[i];
+
+		if (!l->bound && l->rec->o && l->rec->o->kind == OBJ_SOCKET && !l->rec->o->nfds &&
+		    l->rec->o->remote.len && same_address(&l->rec->o->remote, addr, len))
+			return l;
+	}
+	return NULL;
+}
+
+static void connect_to_peer(struct replay *r, struct call *c, struct live *l, const struct rec_call *rc,
+			    const struct stat *st, const uint8_t *addr, size_t len)
+{
+	struct bytes to = { addr, len };
+	char name[160];
+	int e;
+
+	_cleanup_fd_ int copy = guest_fd(c->t->tgid, (int)c->args[0]);
+	if (copy < 0) {
+		c->ret = copy;
+		return;
+	}
+	object_bind(r, l, st);
+	if (!has_peer(l->rec->o)) {
+		l->direct = true;
+		c->ret = rc ? rc->call->ret : 0;
+		return;
+	}
+	/* A second connect() asks how the first one went. */
+	e = l->made ? 0 : peer_connect(r, l, copy, &to);
+	c->ret = rc ? rc->call->ret : e;
+	if (e < 0 && e != -EINPROGRESS && !l->rec->async_error)
+		miss(r, "no peer for %s: %s", object_name(l->rec, name, sizeof(name)), strerror(-e));
+	r->v->served++;
+}
+
+static void answer_connect(struct replay *r, struct call *c)
+{
+	size_t len = c->args[2] < sizeof(struct sockaddr_storage) ? c->args[2] : sizeof(struct sockaddr_storage);
+	uint8_t addr[sizeof(struct sockaddr_storage)] = { 0 };
+	const struct rec_call *rc;
+	struct socket_kind kind;
+	struct live *l;
+	struct stat st;
+
+	l = object_of_fd(r, c, (int)c->args[0], &st, &kind);
+	if (!S_ISSOCK(st.st_mode) || guest_read(c->t->tid, c->args[1], addr, len) < 0) {
+		call_go_on(c, true);
+		return;
+	}
+	rc = match_call(r, c, l, &kind);
+	if (rc && !l && rc->object)
+		l = &r->live[rc->object];
+	if (rc && rc->call->ret < 0 && rc->call->ret != -EINPROGRESS && rc->call->ret != -EINTR) {
+		if (l)
+			object_bind(r, l, &st);
+		c->ret = rc->call->ret;
+		return;
+	}
+	if (!rc && !l)
+		l = connection_to(r, addr, len);
+	if (!l) {
+		/* A server of the guest's own may be there; nobody else is. */
+		if (kind.family != AF_UNIX)
+			miss(r, "a connection that was not recorded was tried");
+		call_go_on(c, false);
+		return;
+	}
+	connect_to_peer(r, c, l, rc, &st, addr, len);
+}
+
+static void answer_bind(struct replay *r, struct call *c)
+{
+	const struct rec_call *rc;
+	const struct ev_seg *local;
+	struct socket_kind kind;
+	struct live *l;
+	struct stat st;
+
+	l = object_of_fd(r, c, (int)c->args[0], &st, &kind);
+	rc = match_call(r, c, l, &kind);
+	if (!rc) {
+		call_go_on(c, false);
+		return;
+	}
+	if (!l && rc->object) {
+		l = &r->live[rc->object];
+		object_bind(r, l, &st);
+		l->direct = !has_peer(l->rec->o);
+	}
+	c->ret = rc->call->ret;
+	if (c->ret < 0)
+		return;
+	/* The port that the kernel chose then. */
+	local = call_seg(rc->call, SEG_LOCAL);
+	if (l && local && local->data && (kind.family == AF_INET || kind.family == AF_INET6)) {
+		_cleanup_fd_ int copy = guest_fd(c->t->tgid, (int)c->args[0]);
+		if (copy >= 0 && bind(copy, (const struct sockaddr *)local->data, (socklen_t)local->len) == 0)
+			return;
+	}
+	call_go_on(c, true);
+}
+
+/* The recorded client connects, the supervisor accepts in the guest's place and hands the connection over. */
+static int hand_over(struct replay *r, struct call *c, struct live *listener, const struct rec_call *rc)
+{
+	int flags = c->nr == SYS_accept4 ? (int)c->args[3] : 0;
+	struct seccomp_notif_addfd add = { .id = c->n->id, .flags = SECCOMP_ADDFD_FLAG_SEND };
+	struct stat st;
+
+	peer_release(r, listener, rc->arrivals);
+	_cleanup_fd_ int copy = guest_fd(c->t->tgid, (int)c->args[0]);
+	if (copy < 0)
+		return copy;
+	_cleanup_fd_ int conn = accept4(copy, NULL, NULL, (flags & SOCK_NONBLOCK) | SOCK_CLOEXEC);
+	if (conn < 0)
+		return -errno;
+	if (rc->made && fstat(conn, &st) == 0)
+		object_bind(r, &r->live[rc->made], &st);
+	give_outputs(r, c, rc);
+	add.srcfd = (uint32_t)conn;
+	add.newfd_flags = flags & SOCK_CLOEXEC ? O_CLOEXEC : 0;
+	if (ioctl(r->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0)
+		return -errno;
+	c->answered = true;
+	r->v->served++;
+	return 0;
+}
+
+static void answer_accept(struct replay *r, struct call *c)
+{
+	const struct rec_call *rc;
+	struct socket_kind kind;
+	struct live *l;
+	struct stat st;
+	char name[160];
+	int e;
+
+	l = object_of_fd(r, c, (int)c->args[0], &st, &kind);
+	rc = match_call(r, c, l, &kind);
+	if (rc && !l && rc->object) {
+		l = &r->live[rc->object];
+		object_bind(r, l, &st);
+	}
+	if (!rc || !l) {
+		call_go_on(c, false);
+		return;
+	}
+	c->ret = rc->call->ret;
+	if (c->ret < 0)
+		return;
+	e = hand_over(r, c, l, rc);
+	if (e < 0) {
+		miss(r, "no client for %s: %s", object_name(l->rec, name, sizeof(name)), strerror(-e));
+		call_go_on(c, false);
+	}
+}
+
+static void answer_name(struct replay *r, struct call *c)
+{
+	const struct rec_call *rc;
+	struct socket_kind kind;
+	struct live *l;
+	struct stat st;
+
+	l = object_of_fd(r, c, (int)c->args[0], &st, &kind);
+	rc = match_call(r, c, l, &kind);
+	if (!rc) {
+		c->cont = true;
+		return;
+	}
+	if (!l && rc->object)
+		object_bind(r, &r->live[rc->object], &st);
+	c->ret = rc->call->ret;
+	if (c->ret >= 0 && give_outputs(r, c, rc) < 0)
+		c->cont = true;
+	r->v->served++;
+}
+
+void answer_net(struct replay *r, struct call *c)
+{
+	switch (c->nr) {
+	case SYS_connect:
+		answer_connect(r, c);
+		return;
+	case SYS_bind:
+		answer_bind(r, c);
+		return;
+	case SYS_accept: case SYS_accept4:
+		answer_accept(r, c);
+		return;
+	case SYS_getsockname: case SYS_getpeername:
+		answer_name(r, c);
+		return;
+	default:
+		call_go_on(c, true);
+	}
+}

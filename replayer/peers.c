@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The far ends.  Inbound bytes go through real sockets and pipes, so that the
+ * guest's epoll sets, its poll and its blocking reads work natively; they are
+ * said just in time, not before the recorded call that first saw them.  What
+ * the guest writes never travels: the supervisor takes it from its memory.
+ */
+#include <linux/types.h>
+
+#include "replayer/replay.h"
+
+#include "format/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pty.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <termios.h>
+#include <unistd.h>
+
+struct address {
+	struct sockaddr_storage ss;
+	socklen_t len;
+};
+
+static bool address_of(const struct bytes *b, struct address *a)
+{
+	if (!b->data || b->len < sizeof(sa_family_t) || b->len > sizeof(a->ss))
+		return false;
+	memset(&a->ss, 0, sizeof(a->ss));
+	memcpy(&a->ss, b->data, b->len);
+	a->len = (socklen_t)b->len;
+	if (a->ss.ss_family == AF_INET)
+		a->len = sizeof(struct sockaddr_in);
+	if (a->ss.ss_family == AF_INET6)
+		a->len = sizeof(struct sockaddr_in6);
+	return true;
+}
+
+static bool has_port(const struct address *a)
+{
+	if (a->ss.ss_family == AF_INET)
+		return ((const struct sockaddr_in *)&a->ss)->sin_port;
+	if (a->ss.ss_family == AF_INET6)
+		return ((const struct sockaddr_in6 *)&a->ss)->sin6_port;
+	return true;
+}
+
+static bool is_abstract(const struct address *a)
+{
+	return a->len > sizeof(sa_family_t) && !((const struct sockaddr_un *)&a->ss)->sun_path[0];
+}
+
+/* A unix path of the guest, as the supervisor reaches it: through the sandbox's root directory. */
+static bool through_root(struct replay *r, struct address *a)
+{
+	struct sockaddr_un *un = (void *)&a->ss;
+	char path[sizeof(un->sun_path) + 1];
+	int n;
+
+	if (a->ss.ss_family != AF_UNIX || a->len <= sizeof(sa_family_t) || is_abstract(a))
+		return true;
+	memcpy(path, un->sun_path, sizeof(un->sun_path));
+	path[sizeof(un->sun_path)] = 0;
+	n = snprintf(un->sun_path, sizeof(un->sun_path), "/proc/self/fd/%d%s%s", sandbox_root(r->sb),
+		     path[0] == '/' ? "" : "/", path);
+	a->len = sizeof(*un);
+	return n > 0 && (size_t)n < sizeof(un->sun_path);
+}
+
+/* Any address is local in the sandbox's network, but the kernel wants to be told so for some. */
+static void allow_any_address(int fd, int family)
+{
+	int one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (family == AF_INET)
+		setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one));
+	if (family == AF_INET6) {
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+		setsockopt(fd, IPPROTO_IPV6, 78 /* IPV6_FREEBIND */, &one, sizeof(one));
+	}
+}
+
+static int bound_socket(struct replay *r, const struct address *at, int type)
+{
+	struct address a = *at;
+	struct stat st;
+
+	_cleanup_fd_ int fd = socket(a.ss.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	allow_any_address(fd, a.ss.ss_family);
+	if (!through_root(r, &a))
+		return -ENAMETOOLONG;
+	if (a.ss.ss_family == AF_UNIX && !is_abstract(&a) && a.len > sizeof(sa_family_t)) {
+		const char *path = ((struct sockaddr_un *)&a.ss)->sun_path;
+
+		if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
+			unlink(path);
+	}
+	if (bind(fd, (struct sockaddr *)&a.ss, a.len) < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+static void made(struct replay *r, struct live *l, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLET, .data.u64 = 16 + (uint64_t)l->id };
+
+	l->made = true;
+	l->fd = fd;
+	if (fd >= 0)
+		epoll_ctl(r->epoll, EPOLL_CTL_ADD, fd, &ev);
+}
+
+/* The guest's own end gets the recorded address, unless the program has bound it itself. */
+static void bind_local(struct live *l, int guest)
+{
+	struct address a;
+
+	if (l->rec->o && address_of(&l->rec->o->local, &a) && has_port(&a) && a.ss.ss_family != AF_UNIX) {
+		allow_any_address(guest, AF_UNSPEC);
+		if (bind(guest, (struct sockaddr *)&a.ss, a.len) < 0)
+			return;	/* EINVAL: bound already */
+	}
+}
+
+static int accept_one(int listener)
+{
+	struct pollfd p = { .fd = listener, .events = POLLIN };
+
+	if (poll(&p, 1, 1000) <= 0)
+		return -ETIMEDOUT;
+	for (;;) {
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0 || errno != EINTR)
+			return fd < 0 ? -errno : fd;
+	}
+}
+
+int peer_connect(struct replay *r, struct live *l, int guest, const struct bytes *to)
+{
+	int type = l->rec->o ? l->rec->o->type & 0xf : SOCK_STREAM, e, fd;
+	struct address a, path;
+
+	if (!address_of(to, &a))
+		return -EINVAL;
+	if (type == SOCK_DGRAM)
+		return peer_datagram(r, l, guest);
+	/* Nobody listens where the connection was refused: the kernel refuses it again. */
+	if (!l->rec->async_error) {
+		_cleanup_fd_ int listener = bound_socket(r, &a, type);
+		if (listener < 0)
+			return listener;
+		if (listen(listener, 8) < 0)
+			return -errno;
+		bind_local(l, guest);
+		path = a;
+		through_root(r, &path);
+		e = connect(guest, (struct sockaddr *)&path.ss, path.len) < 0 ? -errno : 0;
+		if (e < 0 && e != -EINPROGRESS)
+			return e;
+		fd = accept_one(listener);
+		if (fd < 0)
+			return fd;
+		made(r, l, fd);
+		return e;
+	}
+	bind_local(l, guest);
+	return connect(guest, (struct sockaddr *)&a.ss, a.len) < 0 ? -errno : 0;
+}
+
+int peer_datagram(struct replay *r, struct live *l, int guest)
+{
+	struct address local, remote;
+	int fd = -1;
+
+	if (l->made || !l->rec->o)
+		return 0;
+	bind_local(l, guest);
+	if (!address_of(&l->rec->o->remote, &remote)) {
+		for (size_t i = 0; i < l->rec->narrivals; i++)
+			if (address_of(&l->rec->arrivals[i].from, &remote))
+				break;
+	}
+	if (remote.len && (has_port(&remote) || remote.ss.ss_family == AF_UNIX)) {
+		fd = bound_socket(r, &remote, SOCK_DGRAM);
+		local = remote;
+		through_root(r, &local);
+		/* Connected datagram sockets hear only their peer; -EADDRINUSE: a peer of this address is there already. */
+		if (fd >= 0 && address_of(&l->rec->o->remote, &remote))
+			(void)!connect(guest, (struct sockaddr *)&local.ss, local.len);
+	}
+	made(r, l, fd);
+	return 0;
+}
+
+/* ---- saying ------------------------------------------------------------ */
+
+static int say_data(struct live *l, const struct rec_arrival *a)
+{
+	while (l->part < a->data.len) {
+		const uint8_t *p = a->data.data + l->part;
+		size_t n = a->data.len - l->part;
+		ssize_t k;
+
+		k = l->rec->o->kind == OBJ_SOCKET ? send(l->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL) : write(l->fd, p, n);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return -errno;
+		l->part += (size_t)k;
+	}
+	return 0;
+}
+
+static int say_datagram(struct replay *r, struct live *l, const struct rec_arrival *a)
+{
+	bool connected = l->rec->o->type != SOCK_DGRAM;
+	struct address to;
+	ssize_t n;
+
+	if (connected) {
+		n = send(l->fd, a->data.data, a->data.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} else {
+		if (!address_of(&l->rec->o->local, &to) || !through_root(r, &to))
+			return -EDESTADDRREQ;
+		n = sendto(l->fd, a->data.data, a->data.len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to.ss,
+			   to.len);
+	}
+	return n < 0 ? -errno : 0;
+}
+
+static void hang_up(struct replay *r, struct live *l)
+{
+	if (l->fd < 0 || l->hung_up)
+		return;
+	l->hung_up = true;
+	if (l->rec->o->kind == OBJ_SOCKET) {
+		shutdown(l->fd, SHUT_WR);
+	} else if (l->rec->o->kind == OBJ_TTY) {
+		(void)!write(l->fd, "\x04", 1);
+		l->hung_up = false;	/* a terminal can end a line's input many times */
+	} else {
+		epoll_ctl(r->epoll, EPOLL_CTL_DEL, l->fd, NULL);
+		close(l->fd);
+		l->fd = -1;
+	}
+}
+
+/* A client of the guest's server: from its recorded address to the one that the guest listens on. */
+static int say_connection(struct replay *r, struct live *l, const struct rec_arrival *a)
+{
+	struct live *conn = a->made ? &r->live[a->made] : NULL;
+	struct address from, to;
+	int type = l->rec->o->type & 0xf ? l->rec->o->type & 0xf : SOCK_STREAM;
+
+	if (!conn || conn->made)
+		return 0;
+	if (!(conn->rec->o && address_of(&conn->rec->o->local, &to)) && !address_of(&l->rec->o->local, &to))
+		return -EDESTADDRREQ;
+	through_root(r, &to);
+	_cleanup_fd_ int fd = socket(to.ss.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	allow_any_address(fd, to.ss.ss_family);
+	if (to.ss.ss_family != AF_UNIX && address_of(&a->from, &from) && has_port(&from) &&
+	    bind(fd, (struct sockaddr *)&from.ss, from.len) < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&to.ss, to.len) < 0 && errno != EINPROGRESS)
+		return -errno;
+	made(r, conn, TAKE_FD(fd));
+	return 0;
+}
+
+static int say(struct replay *r, struct live *l, const struct rec_arrival *a)
+{
+	if (a->kind == ARRIVAL_CONNECTION)
+		return say_connection(r, l, a);
+	if (l->fd < 0)
+		return 0;	/* straight into memory when it is read, or nobody to say it any more */
+	if (a->kind == ARRIVAL_DATAGRAM)
+		return say_datagram(r, l, a);
+	if (a->kind == ARRIVAL_EOF) {
+		hang_up(r, l);
+		return 0;
+	}
+	return say_data(l, a);
+}
+
+static void arm(struct replay *r, struct live *l, bool on)
+{
+	struct epoll_event ev = { .events = on ? EPOLLOUT : EPOLLET, .data.u64 = 16 + (uint64_t)l->id };
+
+	if (l->armed == on || l->fd < 0)
+		return;
+	l->armed = on;
+	epoll_ctl(r->epoll, EPOLL_CTL_MOD, l->fd, &ev);
+}
+
+void peer_flush(struct replay *r, struct live *l)
+{
+	char name[160];
+
+	while (l->released < l->wanted) {
+		int e = say(r, l, &l->rec->arrivals[l->released]);
+
+		if (e == -EAGAIN) {
+			arm(r, l, true);
+			return;
+		}
+		if (e < 0)	/* EPIPE, ECONNRESET: the guest has closed its end and will never hear it */
+			if (e != -EPIPE && e != -ECONNRESET)
+				miss(r, "the peer of %s can't speak: %s", object_name(l->rec, name, sizeof(name)), strerror(-e));
+		l->part = 0;
+		l->released++;
+		r->v->served++;
+	}
+	arm(r, l, false);
+}
+
+void peer_release(struct replay *r, struct live *l, size_t upto)
+{
+	if (upto > l->rec->narrivals)
+		upto = l->rec->narrivals;
+	if (upto <= l->wanted)
+		return;
+	l->wanted = upto;
+	peer_flush(r, l);
+}
+
+void peer_show(struct replay *r, struct live *l, uint32_t order, bool hangup)
+{
+	size_t i = l->wanted;
+
+	while (i < l->rec->narrivals && l->rec->arrivals[i].order < order)
+		i++;
+	if (i < l->rec->narrivals)
+		peer_release(r, l, i + 1);
+	else if (hangup && l->wanted >= l->rec->narrivals)
+		hang_up(r, l);
+}
+
+bool peer_out_of_turn(struct replay *r)
+{
+	struct live *first = NULL;
+	uint32_t order = UINT32_MAX;
+
+	for (size_t i = 1; i < r->rec->nobjects; i++) {
+		struct live *l = &r->live[i];
+
+		if (l->direct || !(l->fd >= 0 || l->rec->listens) || l->wanted >= l->rec->narrivals)
+			continue;
+		if (l->rec->arrivals[l->wanted].order < order) {
+			order = l->rec->arrivals[l->wanted].order;
+			first = l;
+		}
+	}
+	if (!first)
+		return false;
+	r->v->out_of_turn++;
+	peer_release(r, first, first->wanted + 1);
+	return true;
+}
+
+/* ---- the fds at the start ----------------------------------------------- */
+
+static int pipe_end(struct replay *r, struct live *l, bool guest_writes)
+{
+	int p[2];
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return -errno;
+	fcntl(p[!guest_writes], F_SETFL, O_NONBLOCK);
+	if (guest_writes) {
+		made(r, l, p[0]);
+		return p[1];
+	}
+	made(r, l, p[1]);
+	return p[0];
+}
+
+static int socket_end(struct replay *r, struct live *l)
+{
+	int sv[2], type = l->rec->o->type & 0xf;
+
+	if (socketpair(AF_UNIX, (type ? type : SOCK_STREAM) | SOCK_CLOEXEC, 0, sv) < 0)
+		return -errno;
+	fcntl(sv[0], F_SETFL, O_NONBLOCK);
+	made(r, l, sv[0]);
+	return sv[1];
+}
+
+static int tty_end(struct replay *r, struct live *l)
+{
+	struct termios raw;
+	int master, slave;
+
+	if (openpty(&master, &slave, NULL, NULL, NULL) < 0)
+		return -errno;
+	if (tcgetattr(slave, &raw) == 0) {
+		raw.c_lflag &= ~(tcflag_t)ECHO;
+		tcsetattr(slave, TCSANOW, &raw);
+	}
+	fcntl(master, F_SETFL, O_NONBLOCK);
+	fcntl(master, F_SETFD, FD_CLOEXEC);
+	made(r, l, master);
+	return slave;
+}
+
+static int file_end(struct replay *r, struct live *l, struct err *err)
+{
+	const struct ev_object *o = l->rec->o;
+	char self[64];
+	int again;
+
+	_cleanup_fd_ int fd = memfd_create("inherited", MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (o->path && files_content(r->rec, o->path, fd, err) < 0 && err->code != ENOENT)
+		return -err->code;
+	*err = ERR_INIT;
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	again = open(self, (int)(o->open_flags & (O_ACCMODE | O_APPEND | O_NONBLOCK)) | O_CLOEXEC);
+	if (again >= 0)
+		lseek(again, (off_t)o->offset, SEEK_SET);
+	return again < 0 ? -errno : again;
+}
+
+static int start_end(struct replay *r, struct live *l, struct err *err)
+{
+	const struct ev_object *o = l->rec->o;
+	int acc = (int)(o->open_flags & O_ACCMODE), fd;
+
+	switch (o->kind) {
+	case OBJ_PIPE:
+		return pipe_end(r, l, acc == O_WRONLY);
+	case OBJ_SOCKET:
+		return socket_end(r, l);
+	case OBJ_TTY:
+		return tty_end(r, l);
+	case OBJ_FILE:
+		return file_end(r, l, err);
+	case OBJ_CHR:
+		l->direct = true;
+		fd = open(o->path && path_is_clean(o->path, strlen(o->path)) && strncmp(o->path, "/dev/", 5) == 0 ?
+			  o->path : "/dev/null", acc | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+		return fd < 0 ? open("/dev/null", acc | O_CLOEXEC) : fd;
+	default:
+		l->direct = true;
+		return open("/dev/null", acc | O_CLOEXEC);
+	}
+}
+
+int peers_stdio(struct replay *r, struct sandbox_fd *fds, size_t *nfds, size_t max, struct err *err)
+{
+	*nfds = 0;
+	for (size_t i = 1; i < r->rec->nobjects; i++) {
+		struct live *l = &r->live[i];
+		char name[160];
+		struct stat st;
+		int fd;
+
+		if (!l->rec->o || !l->rec->o->nfds)
+			continue;
+		fd = start_end(r, l, err);
+		if (fd < 0)
+			return err->code ? -err->code : err_sys(err, -fd, "making %s for the program",
+								object_name(l->rec, name, sizeof(name)));
+		/* null answers by itself; a terminal's slave and a device are shared with others, their identity is the fd's all the same */
+		if (fstat(fd, &st) == 0)
+			object_bind(r, l, &st);
+		for (size_t k = 0; k < l->rec->o->nfds && *nfds < max; k++)
+			fds[(*nfds)++] = (struct sandbox_fd){ l->rec->o->fds[k], fd };
+	}
+	return 0;
+}
+
+void peers_unix_paths(struct replay *r)
+{
+	for (size_t i = 1; i < r->rec->nobjects; i++) {
+		struct live *l = &r->live[i];
+		struct address a;
+		int fd;
+
+		if (!l->rec->o || l->rec->o->kind != OBJ_SOCKET || l->rec->o->nfds ||
+		    !address_of(&l->rec->o->remote, &a) || a.ss.ss_family != AF_UNIX || is_abstract(&a))
+			continue;
+		/* The name stays when its socket is closed; a connection makes a new one in its place. */
+		fd = bound_socket(r, &a, l->rec->o->type & 0xf ? l->rec->o->type & 0xf : SOCK_STREAM);
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
+void peers_free(struct replay *r)
+{
+	for (size_t i = 1; i < r->rec->nobjects; i++)
+		if (r->live[i].fd >= 0)
+			close(r->live[i].fd);
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One run of a recording: the state that the replayer's parts share.
+ *
+ *	replay.c   the run: sandbox, main loop, end
+ *	tasks.c    the guest's tasks, followed by ptrace
+ *	match.c    which recorded call is this one?
+ *	calls.c    one answer per fate of format/syscalls.def ...
+ *	io.c, wait.c, net.c   ... reads and writes, waiting, connections
+ *	objects.c  which outside object does this fd lead to?
+ *	peers.c    the far ends: they say what they said, when it is due
+ *	verdict.c  what was observed beside what was recorded
+ *	files.c    files checked, laid over, compared
+ */
+#ifndef CAPSULE_REPLAY_H
+#define CAPSULE_REPLAY_H
+
+#include "replayer/memory.h"
+#include "replayer/recording.h"
+#include "replayer/streams.h"
+#include "sandbox/sandbox.h"
+
+#include <linux/seccomp.h>
+#include <sys/stat.h>
+
+struct replay_options {
+	const char *rootfs;		/* NULL: the manifest's */
+	char *const *argv;		/* NULL: the manifest's */
+	const char *const (*binds)[2];
+	size_t nbinds;
+	bool allow_changed;
+	bool real_speed;
+	bool verbose;
+	uint64_t limit_ns;		/* wall time after which a run is given up */
+};
+
+/* What a run comes to; plain bytes, so a supervisor can hand it to its parent. */
+enum { NOTES = 8, NOTE_LEN = 200 };
+struct notes {
+	uint64_t count;			/* how many there were; the first NOTES are kept */
+	char text[NOTES][NOTE_LEN];
+};
+struct divergence {
+	bool set;
+	char what[160];			/* "stdout", "exit status", "bytes to 127.0.0.1:80" */
+	uint64_t at;			/* byte */
+	char expected[160], got[160];	/* with context, escaped */
+};
+struct verdict {
+	int error;			/* EXIT_MACHINE, EXIT_CAPSULE: the run could not be made; err says why */
+	struct err err;
+	bool ended;			/* the guest came to its end */
+	int32_t status;			/* of the guest's command */
+	struct divergence first;
+	uint64_t divergences;
+	struct notes misses, changed;
+	uint64_t out_of_turn;
+	uint64_t calls;			/* notified */
+	uint64_t matched;		/* of them, answered by the recorded call */
+	uint64_t unused;		/* recorded calls that were not made */
+	uint64_t served;		/* readings, bytes, ...: answers that came from the capsule */
+	uint64_t wall_ns;
+};
+
+/* A task of the guest. */
+struct gtask {
+	struct gtask *next;
+	pid_t tid, tgid;		/* as the supervisor sees them */
+	const struct rec_task *rec;	/* NULL: the recording has no such task */
+	uint32_t slot;			/* of its clock streams: the task's number, or a spare */
+	size_t cursor;			/* next recorded call */
+	size_t nchildren, nexecs;
+	size_t random_part, random_off;	/* place in rec->random */
+	uint64_t generated;		/* random bytes made up */
+	bool exited, known;		/* known: its creator's ptrace event was seen */
+	/* The last notified call that was let go on into the kernel. */
+	bool blocked, matched;		/* it may block; it had a recorded counterpart */
+	uint64_t since;			/* when, ns CLOCK_MONOTONIC */
+	bool started;			/* left its first stop */
+	bool held;			/* born, kept from running until its creator's event was seen */
+};
+
+/* An object of the recording as it is in this run. */
+struct live {
+	uint32_t id;
+	const struct rec_object *rec;
+	bool bound;			/* dev, ino are the guest's end */
+	dev_t dev;
+	ino_t ino;
+	struct live *chain;		/* next with the same hash */
+	int fd;				/* our end; -1: none */
+	bool direct;			/* no end of ours: bytes go straight into the guest's memory */
+	bool made;			/* our end was made (once) */
+	size_t released;		/* arrivals said */
+	size_t wanted;			/* arrivals that may be said by now */
+	size_t part;			/* bytes of arrival @released that are already said */
+	bool armed;			/* waits for room (EPOLLOUT) */
+	bool hung_up;
+	size_t out_part, out_off;	/* place in rec->out */
+	uint64_t out_bytes;
+	bool differs;
+};
+
+enum { LIVE_BUCKETS = 1024 };
+
+struct replay {
+	struct recording *rec;
+	const struct replay_options *opts;
+	struct verdict *v;
+	struct sandbox *sb;
+	struct streams *streams;
+	int epoll, signals, listener;
+	struct gtask *tasks;
+	struct live *live;		/* by object number */
+	struct live *bucket[LIVE_BUCKETS];
+	uint32_t spare_slot;
+	uint64_t start, last_activity;
+	uint64_t random_seed[4];
+	struct {
+		dev_t dev;
+		bool synthetic;
+	} devs[64];			/* file systems met, and whether they are synthetic */
+	size_t ndevs;
+	int stdio[3];			/* where the guest's output goes: ours */
+};
+
+/* A call that waits for its answer. */
+struct call {
+	const struct seccomp_notif *n;
+	struct gtask *t;
+	unsigned int nr;
+	uint64_t args[6];
+	/* The answer: go on into the kernel, or @ret (-errno on failure). */
+	bool cont;
+	int64_t ret;
+	bool answered;			/* the response was sent already (a fd was added) */
+};
+
+/* ---- replay.c ---- */
+/* Runs it; the verdict says all. The calling process becomes the supervisor and is of no other use afterwards. */
+void replay_run(struct recording *rec, const struct replay_options *opts, struct verdict *v);
+uint64_t now_ns(void);
+
+/* ---- tasks.c ---- */
+struct gtask *task_find(struct replay *r, pid_t tid);
+struct gtask *task_first(struct replay *r, pid_t tid);
+/* Takes what ptrace has to tell, without blocking. */
+void tasks_pump(struct replay *r);
+/* Before a fork: the child shall have its recorded pid. */
+void tasks_expect_child(struct replay *r, struct gtask *t);
+bool tasks_asleep(struct replay *r);
+void tasks_free(struct replay *r);
+
+/* ---- match.c ---- */
+/*
+ * The recorded counterpart of a call, or NULL; moves the task's cursor behind
+ * it.  @l is the call's object, NULL if unknown: then a recorded call on an
+ * object that nothing leads to yet may match, if it is of @family and @type.
+ */
+struct socket_kind { int family, type, protocol; };
+const struct rec_call *match_call(struct replay *r, struct call *c, const struct live *l,
+				  const struct socket_kind *kind);
+/* For identity calls: any recorded answer to the same question, of this task or another. */
+const struct rec_call *match_any(struct replay *r, const struct call *c);
+
+/* ---- calls.c ---- */
+void call_answer(struct replay *r, struct call *c);
+/* The kernel executes it, and it may block there; @matched: it has a recorded counterpart. */
+void call_go_on(struct call *c, bool matched);
+/* Sends signals from outside that are due before the task's next call. */
+void signals_due(struct replay *r, struct gtask *t);
+/* Writes the recorded outputs of @rc to where the call's arguments point now. */
+int give_outputs(struct replay *r, struct call *c, const struct rec_call *rc);
+/* @len seeded random bytes: the same in every replay. */
+void make_random(struct replay *r, struct gtask *t, uint8_t *buf, size_t len);
+
+/* ---- io.c ---- */
+void answer_read(struct replay *r, struct call *c);
+void answer_write(struct replay *r, struct call *c);
+/* ---- wait.c ---- */
+void answer_wait(struct replay *r, struct call *c);
+void answer_sleep(struct replay *r, struct call *c);
+/* ---- net.c ---- */
+void answer_net(struct replay *r, struct call *c);
+
+/* ---- objects.c ---- */
+/* What the fd leads to: NULL for business of the guest's own.  @st (may be NULL) and @kind (of a socket; family 0 otherwise) are filled. */
+struct live *object_of_fd(struct replay *r, const struct call *c, int fd, struct stat *st, struct socket_kind *kind);
+void object_bind(struct replay *r, struct live *l, const struct stat *st);
+/* A copy of the guest's fd, or -errno. */
+int guest_fd(pid_t tid, int fd);
+/* "stdout", "127.0.0.1:80", "/proc/meminfo" */
+const char *object_name(const struct rec_object *o, char *buf, size_t len);
+
+/* ---- peers.c ---- */
+/* Ends for the fds that the guest starts with. */
+int peers_stdio(struct replay *r, struct sandbox_fd *fds, size_t *nfds, size_t max, struct err *err);
+/* Binds the unix paths on which peers are connected to, so that they are there. */
+void peers_unix_paths(struct replay *r);
+/* Arrivals up to @upto (a count) may be said now. */
+void peer_release(struct replay *r, struct live *l, size_t upto);
+/* What was ready at event @order may be said: the first arrival taken after it. */
+void peer_show(struct replay *r, struct live *l, uint32_t order, bool hangup);
+/* Room again on @l's end. */
+void peer_flush(struct replay *r, struct live *l);
+/* Connects @guest (a copy of the guest's socket) to the peer of @l.  The errno that the guest would see. */
+int peer_connect(struct replay *r, struct live *l, int guest, const struct bytes *to);
+/* An end for a datagram socket, bound to the recorded addresses. */
+int peer_datagram(struct replay *r, struct live *l, int guest);
+/* Says the earliest arrival that is still owed; false if there is none. */
+bool peer_out_of_turn(struct replay *r);
+void peers_free(struct replay *r);
+
+/* ---- verdict.c ---- */
+void miss(struct replay *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void note_add(struct notes *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void diverged(struct verdict *v, const char *what, uint64_t at, const char *expected, const char *got);
+/* The program gave @data to @l. */
+void observe(struct replay *r, struct live *l, const uint8_t *data, size_t len);
+void verdict_end(struct replay *r);
+/* Escaped, cut to fit. */
+void escape(char *out, size_t room, const uint8_t *data, size_t len);
+
+/* ---- files.c ---- */
+/* Image files against the root file system; a difference is an error, or a note with allow_changed. */
+int files_check(struct recording *rec, const char *rootfs, bool allow_changed, struct verdict *v, struct err *err);
+/* struct sandbox_spec's lay; ctx is the recording. */
+int files_lay(void *ctx, struct layer *layer, struct err *err);
+/* The files that the guest changed against the recorded ones. */
+void files_compare(struct replay *r);
+/* The recorded content of @path into @fd; ENOENT if the capsule has none. */
+int files_content(struct recording *rec, const char *path, int fd, struct err *err);
+
+#endif

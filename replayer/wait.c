@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Waiting: poll, select, epoll_wait, and sleeps.
+ *
+ * What was recorded as a timeout is one at once: time is virtual, the clocks
+ * are served.  What was recorded as "ready" is made so: the peers may say
+ * their next word, and then the kernel (epoll) or the record (poll, select)
+ * tells the program.
+ */
+#include <linux/types.h>
+
+#include "replayer/replay.h"
+
+#include "format/cleanup.h"
+#include "format/sysdesc.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/select.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+static bool waits_for_ever(const struct call *c)
+{
+	switch (c->nr) {
+	case SYS_poll:
+		return (int)c->args[2] < 0;
+	case SYS_ppoll:
+		return !c->args[2];
+	case SYS_select: case SYS_pselect6:
+		return !c->args[4];
+	case SYS_epoll_wait: case SYS_epoll_pwait:
+		return (int)c->args[3] < 0;
+	default:
+		return !c->args[3];	/* epoll_pwait2: a timespec */
+	}
+}
+
+static uint32_t u32_at(const uint8_t *p)
+{
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/* Lets the peers of what was ready speak; how many of the ready fds were outside objects. */
+static size_t show_ready(struct replay *r, const struct rec_call *rc)
+{
+	const struct ev_seg *s = call_seg(rc->call, SEG_READY);
+	size_t n = 0;
+
+	for (size_t i = 0; s && s->data && i + 8 <= s->len; i += 8) {
+		uint32_t id = u32_at(s->data + i), events = u32_at(s->data + i + 4);
+
+		if (!id || id >= r->rec->nobjects)
+			continue;
+		n++;
+		if (events & (POLLIN | POLLPRI | POLLRDNORM | POLLHUP | POLLRDHUP | POLLERR))
+			peer_show(r, &r->live[id], rc->order, events & (POLLHUP | POLLRDHUP));
+	}
+	return n;
+}
+
+static bool is_poll(const struct call *c)
+{
+	return c->nr == SYS_poll || c->nr == SYS_ppoll;
+}
+
+static bool is_select(const struct call *c)
+{
+	return c->nr == SYS_select || c->nr == SYS_pselect6;
+}
+
+enum { MAX_POLLFDS = 65536 };
+
+/* The recorded revents (none of them for a timeout) into the guest's array, if it asks for the same fds. */
+static bool give_poll(struct call *c, const struct rec_call *rc)
+{
+	const struct ev_seg *s = call_seg(rc->call, 0);
+	size_t n = c->args[1], bytes = n * sizeof(struct pollfd);
+	const struct pollfd *then;
+
+	if (n > MAX_POLLFDS)
+		return false;
+	_cleanup_free_ struct pollfd *now = malloc(bytes ? bytes : 1);
+	if (!now || guest_read(c->t->tid, c->args[0], now, bytes) < 0)
+		return false;
+	if (rc->call->ret > 0 && (!s || !s->data || s->len != bytes))
+		return false;
+	then = s ? (const struct pollfd *)s->data : NULL;
+	for (size_t i = 0; i < n; i++) {
+		struct pollfd p = { 0 };
+
+		if (rc->call->ret > 0) {
+			memcpy(&p, &then[i], sizeof(p));
+			if (p.fd != now[i].fd)
+				return false;
+		}
+		now[i].revents = p.revents;
+	}
+	return guest_write(c->t->tid, c->args[0], now, bytes) == 0;
+}
+
+static bool give_select(struct replay *r, struct call *c, const struct rec_call *rc)
+{
+	size_t bytes = (c->args[0] + 63) / 64 * 8;
+	char zero[FD_SETSIZE / 8] = { 0 };
+
+	if (c->args[0] > FD_SETSIZE || c->args[0] != rc->call->args[0])
+		return false;
+	for (uint8_t i = 1; i <= 3; i++) {
+		const struct ev_seg *s = call_seg(rc->call, i);
+
+		if (!c->args[i])
+			continue;
+		if (rc->call->ret == 0)
+			guest_write(c->t->tid, c->args[i], zero, bytes);
+		else if (!s || !s->data)
+			return false;
+	}
+	return rc->call->ret == 0 || give_outputs(r, c, rc) == 0;
+}
+
+void answer_wait(struct replay *r, struct call *c)
+{
+	const struct rec_call *rc = match_call(r, c, NULL, NULL);
+	size_t outside;
+
+	if (!rc || rc->call->ret < 0 || (rc->call->ret == 0 && waits_for_ever(c))) {
+		call_go_on(c, rc != NULL);
+		return;
+	}
+	outside = show_ready(r, rc);
+	c->ret = rc->call->ret;
+	if (rc->call->ret == 0 && r->opts->real_speed)
+		call_go_on(c, true);
+	else if (is_poll(c) && (size_t)rc->call->ret == outside && give_poll(c, rc))
+		r->v->served++;
+	else if (is_select(c) && (size_t)rc->call->ret == outside && give_select(r, c, rc))
+		r->v->served++;
+	else if (!is_poll(c) && !is_select(c) && rc->call->ret == 0)
+		r->v->served++;
+	else
+		call_go_on(c, true);
+}
+
+void answer_sleep(struct replay *r, struct call *c)
+{
+	const struct rec_call *rc = match_call(r, c, NULL, NULL);
+	bool absolute = c->nr == SYS_clock_nanosleep && (c->args[1] & TIMER_ABSTIME);
+	struct timespec ts;
+
+	if (r->opts->real_speed || (rc && rc->call->ret == -EINTR)) {
+		call_go_on(c, true);
+		return;
+	}
+	c->ret = rc ? rc->call->ret : 0;
+	if (rc) {
+		r->v->served++;
+		return;
+	}
+	if (guest_read(c->t->tid, c->args[c->nr == SYS_nanosleep ? 0 : 2], &ts, sizeof(ts)) < 0)
+		c->ret = -EFAULT;
+	else if (!absolute && ts.tv_sec >= 0 && ts.tv_sec < 1000000000)
+		streams_skip(r->streams, ts.tv_sec * 1000000000 + ts.tv_nsec);
+}
