@@ -38,17 +38,15 @@ bool is_whiteout(const struct stat *st)
 	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
 }
 
-/* The next component of *@path into @name, *@path behind it. -EINVAL unless the path is clean. */
+/* The next component of *@path, a clean one, into @name; *@path behind it. */
 static int next_name(const char **path, char name[NAME_MAX + 1])
 {
 	const char *s = *path;
 	size_t n;
 
-	if (*s++ != '/')
-		return -EINVAL;
-	n = strcspn(s, "/");
-	if (n == 0 || n > NAME_MAX || (*s == '.' && (n == 1 || (n == 2 && s[1] == '.'))))
-		return -EINVAL;
+	n = strcspn(++s, "/");
+	if (n > NAME_MAX)
+		return -ENAMETOOLONG;
 	memcpy(name, s, n);
 	name[n] = 0;
 	*path = s + n;
@@ -69,6 +67,11 @@ static bool is_special(const char *path)
 			return true;
 	}
 	return false;
+}
+
+static bool may_lay(const char *path)
+{
+	return path_is_clean(path, strlen(path)) && path[1] && !is_special(path);
 }
 
 /* Remembers what @path's mtime is to be in the end. */
@@ -173,7 +176,7 @@ static int walk(struct layer *l, const char *path, bool make, struct place *p)
 	const char *rest = path;
 	int e;
 
-	if (strlen(path) >= PATH_MAX || is_special(path))
+	if (!may_lay(path))
 		return -EINVAL;
 	p->upper = fcntl(l->upper, F_DUPFD_CLOEXEC, 3);
 	p->lower = fcntl(l->lower, F_DUPFD_CLOEXEC, 3);
@@ -240,7 +243,7 @@ static int lower_has(const struct layer *l, const char *path)
 int layer_absent(struct layer *l, const char *path, struct err *err)
 {
 	_cleanup_place_ struct place p = { -1, -1, "" };
-	int e = is_special(path) ? -EINVAL : lower_has(l, path);
+	int e = may_lay(path) ? lower_has(l, path) : -EINVAL;
 
 	if (e > 0)
 		e = walk(l, path, true, &p);
