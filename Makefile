@@ -87,8 +87,8 @@ bench: test-deps
 # ---- what the tests run --------------------------------------------------------
 
 programs  = $(patsubst %.c,$O/%,$(wildcard $(1)/*.c))
-unit: $(call programs,tests/unit)
-corpus: $(call programs,tests/fuzz)
+unit: $(patsubst %.c,$O/%,$(wildcard tests/unit/test_*.c))
+corpus: $(patsubst %.c,$O/%,$(wildcard tests/fuzz/fuzz_*.c))
 programs: $(call programs,tests/programs) $O/tests/programs/clocks-static $O/tests/programs/alter
 	@! command -v musl-gcc >/dev/null || $(MAKE) --no-print-directory O=$O $O/tests/programs/clocks-musl
 bench-programs: $(call programs,tests/bench)
@@ -116,12 +116,12 @@ $O/tests/programs/alter: $O/tests/alter.o $O/format.a
 FUZZ_SECONDS ?= 60
 fuzz:
 	$(submake) O=$O/fuzz CC=clang CFLAGS='-O1 -g -fsanitize=address,undefined,fuzzer-no-link' fuzzers
-	@for f in $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)); do \
+	@for f in $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c)); do \
 		what=$${f#fuzz_}; mkdir -p $O/fuzz/corpus/$$what tests/fuzz/corpus/$$what; \
 		$O/fuzz/tests/fuzzer/$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -artifact_prefix=$O/fuzz/$$f- \
 			$O/fuzz/corpus/$$what tests/fuzz/corpus/$$what || exit 1; \
 	done
-fuzzers: $(patsubst tests/fuzz/%.c,$O/tests/fuzzer/%,$(wildcard tests/fuzz/*.c))
+fuzzers: $(patsubst tests/fuzz/%.c,$O/tests/fuzzer/%,$(wildcard tests/fuzz/fuzz_*.c))
 $O/tests/fuzzer/%: $O/tests/fuzz/%.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	$(call run,LD)$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(PKG_LIBS)
