@@ -235,7 +235,11 @@ void answer_read(struct replay *r, struct call *c)
 		read_messages(r, c, l, rc);
 		return;
 	}
-	if (l->direct || !l->made) {
+	if (l->rec->o && l->rec->o->kind == OBJ_FILE && !l->direct) {
+		call_go_on(c, true);	/* its content lies there, with the position it had */
+		return;
+	}
+	if (l->direct || (l->fd < 0 && !l->hung_up)) {
 		if (l->released < rc->arrivals)
 			l->released = rc->arrivals;
 		c->ret = give_bytes(r, c, rc, 0);

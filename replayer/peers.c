@@ -427,9 +427,12 @@ static int file_end(struct replay *r, struct live *l, struct err *err)
 	_cleanup_fd_ int fd = memfd_create("inherited", MFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (o->path && files_content(r->rec, o->path, fd, err) < 0 && err->code != ENOENT)
-		return -err->code;
-	*err = ERR_INIT;
+	if (files_content(r->rec, o->path ? o->path : "", fd, err) < 0) {
+		if (err->code != ENOENT)
+			return -err->code;
+		*err = ERR_INIT;
+		l->direct = true;
+	}
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
 	again = open(self, (int)(o->open_flags & (O_ACCMODE | O_APPEND | O_NONBLOCK)) | O_CLOEXEC);
 	if (again >= 0)

@@ -10,7 +10,6 @@
 #include "format/sysdesc.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -35,6 +34,7 @@ enum { MAX_START_FDS = 256 };
 #define QUIET_NS (10 * MS)		/* nothing asked for so long: is everybody asleep? */
 #define QUIET_MATCHED_NS (1000 * MS)	/* patience with a call that was recorded to come back */
 #define DEADLOCK_NS (10000 * MS)
+#define OUTLIVE_NS (5000 * MS)		/* for processes that outlive the command */
 
 uint64_t now_ns(void)
 {
@@ -182,16 +182,13 @@ static struct gtask *caller(struct replay *r, pid_t tid)
 	return t;
 }
 
-static bool take_notification(struct replay *r)
+static void take_notification(struct replay *r)
 {
 	struct seccomp_notif n = { 0 };
 	struct call c = { .n = &n };
-	struct pollfd p = { .fd = r->listener, .events = POLLIN };
 
-	if (poll(&p, 1, 0) <= 0 || !(p.revents & POLLIN))
-		return false;
 	if (ioctl(r->listener, SECCOMP_IOCTL_NOTIF_RECV, &n) < 0)
-		return errno == EINTR;	/* ENOENT: gone before we looked */
+		return;		/* ENOENT: its task was killed before we looked; EINTR: it is still there for the next look */
 	r->last_activity = now_ns();
 	r->v->calls++;
 	c.nr = (unsigned int)n.data.nr < SC_MAX ? (unsigned int)n.data.nr : 0;
@@ -207,17 +204,25 @@ static bool take_notification(struct replay *r)
 		respond(r, &c);
 	if (c.t && c.cont)
 		signals_due(r, c.t);
-	return true;
 }
 
 static void take_event(struct replay *r, const struct epoll_event *ev)
 {
 	struct signalfd_siginfo si;
 
-	if (ev->data.u64 == TAG_SIGNALS)
-		while (read(r->signals, &si, sizeof(si)) == sizeof(si))
-			;
-	else if (ev->data.u64 >= TAG_LIVE && ev->data.u64 - TAG_LIVE < r->rec->nobjects)
+	if (ev->data.u64 == TAG_LISTENER) {
+		if (ev->events & EPOLLIN)
+			take_notification(r);
+		else
+			epoll_ctl(r->epoll, EPOLL_CTL_DEL, r->listener, NULL);	/* the last task with the filter is gone */
+	} else if (ev->data.u64 == TAG_SIGNALS) {
+		(void)!read(r->signals, &si, sizeof(si));
+		tasks_pump(r);
+	} else if (ev->data.u64 == TAG_CONTROL && !r->done) {
+		r->done = sandbox_wait(r->sb, &r->v->status);
+		if (r->done)
+			epoll_ctl(r->epoll, EPOLL_CTL_DEL, sandbox_control(r->sb), NULL);
+	} else if (ev->data.u64 >= TAG_LIVE && ev->data.u64 - TAG_LIVE < r->rec->nobjects)
 		peer_flush(r, &r->live[ev->data.u64 - TAG_LIVE]);
 }
 
@@ -243,42 +248,23 @@ static void when_quiet(struct replay *r)
 	}
 	if (now - r->last_activity > DEADLOCK_NS) {
 		diverged(r->v, "the program's course", 0, "an end", "every task sleeps and nothing is left to come: given up");
-		r->v->ended = false;
-		kill(sandbox_init(r->sb), SIGKILL);
-		r->opts = NULL;
+		r->given_up = true;
 	}
 }
 
-static void loop(struct replay *r)
+/* One turn: what has come, or what silence means. */
+static void turn(struct replay *r)
 {
 	struct epoll_event ev[16];
-	uint64_t limit = r->opts->limit_ns;
-	int done = 0, n;
+	int n = epoll_wait(r->epoll, ev, 16, 10);
 
-	while (!done) {
-		while (take_notification(r))
-			;
-		n = epoll_wait(r->epoll, ev, 16, 10);
-		for (int i = 0; i < n; i++)
-			take_event(r, &ev[i]);
-		tasks_pump(r);
-		done = sandbox_wait(r->sb, &r->v->status);
-		if (done || n)
-			continue;
+	for (int i = 0; i < n; i++)
+		take_event(r, &ev[i]);
+	if (n <= 0)
 		when_quiet(r);
-		if (!r->opts)
-			return;
-		if (limit && now_ns() - r->start > limit) {
-			diverged(r->v, "the program's course", 0, "an end", "still running: given up");
-			return;
-		}
-	}
-	r->v->ended = done > 0;
-	if (done < 0)
-		diverged(r->v, "the program's course", 0, "an end", "the sandbox died");
 }
 
-/* What the recording's other processes still have to do; they were recorded to their ends, so they come to them. */
+/* The recording's other processes were recorded to their ends, so they come to them. */
 static bool others_run(const struct replay *r)
 {
 	for (const struct gtask *t = r->tasks; t; t = t->next)
@@ -287,25 +273,23 @@ static bool others_run(const struct replay *r)
 	return false;
 }
 
-static void outlive(struct replay *r)
+static void loop(struct replay *r)
 {
-	uint64_t until = now_ns() + 5000 * MS;
-	struct epoll_event ev[16];
+	uint64_t limit = r->opts->limit_ns, until;
 
-	while (others_run(r) && now_ns() < until) {
-		int n;
-
-		while (take_notification(r))
-			;
-		n = epoll_wait(r->epoll, ev, 16, 10);
-		for (int i = 0; i < n; i++)
-			take_event(r, &ev[i]);
-		tasks_pump(r);
-		if (!n)
-			when_quiet(r);
-		if (!r->opts)
+	while (!r->done && !r->given_up) {
+		turn(r);
+		if (limit && now_ns() - r->start > limit) {
+			diverged(r->v, "the program's course", 0, "an end", "still running: given up");
 			return;
+		}
 	}
+	r->v->ended = r->done > 0;
+	if (r->done < 0)
+		diverged(r->v, "the program's course", 0, "an end", "the sandbox died");
+	until = now_ns() + OUTLIVE_NS;
+	while (r->done > 0 && others_run(r) && now_ns() < until && !r->given_up)
+		turn(r);
 }
 
 static int clock_miss(void *ctx, uint32_t task, uint32_t clk, const struct streams_total *t)
@@ -346,8 +330,6 @@ void replay_run(struct recording *rec, const struct replay_options *opts, struct
 	} else {
 		r.last_activity = now_ns();
 		loop(&r);
-		if (v->ended)
-			outlive(&r);
 		conclude(&r);
 	}
 	v->wall_ns = now_ns() - r.start;

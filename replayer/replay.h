@@ -115,6 +115,8 @@ struct replay {
 	struct live *bucket[LIVE_BUCKETS];
 	uint32_t spare_slot;
 	uint64_t start, last_activity;
+	int done;			/* what sandbox_wait() said */
+	bool given_up;
 	uint64_t random_seed[4];
 	struct {
 		dev_t dev;
