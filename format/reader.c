@@ -4,17 +4,12 @@
  * and where each blob begins.  Events and blobs are unpacked when asked for,
  * their frames read and checked again: the file may have changed meanwhile.
  */
-#include "format/capsule.h"
+#include "format/reader.h"
 
 #include "format/cleanup.h"
 #include "format/codec.h"
-#include "format/frame.h"
 #include "format/io.h"
-#include "format/manifest.h"
 #include "format/mp.h"
-#include "format/paths.h"
-#include "format/sha256.h"
-#include "format/table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,48 +19,6 @@
 
 /* With CAPSULE_KEEP: bytes of events held at most. */
 #define KEEP_MAX (1ull << 30)
-
-struct buffer {
-	uint8_t *data;
-	size_t room;
-};
-
-/* Frames that events point into, with CAPSULE_KEEP. */
-struct kept {
-	struct kept *next;
-	uint8_t data[];
-};
-
-struct capsule_reader {
-	int fd;				/* -1: in memory */
-	const uint8_t *mem;
-	uint64_t len;
-	unsigned int flags;
-
-	struct manifest *manifest;
-	struct end_frame end;
-	bool complete;
-	char why[128];			/* where it is cut short */
-	uint8_t digest[32];
-	struct table blobs;		/* to the offset of the first piece's frame */
-	uint64_t first, limit;		/* whole frames behind the manifest */
-
-	ZSTD_DCtx *z;
-	struct buffer stored, raw, piece;
-	msgpack_zone *scratch, *strings;
-	struct kept *kept;
-	size_t used;			/* bytes in @kept and @strings */
-
-	uint64_t at;			/* the frame to look at next */
-	uint64_t frame;			/* the one that events come from now */
-	const uint8_t *events;		/* what is left of it */
-	size_t events_len;
-	uint32_t left;			/* events in it */
-	uint64_t time;			/* of the last one */
-	uint64_t seen;
-	struct paths paths;
-	struct err failed;		/* capsule_next() gives it again */
-};
 
 /* ---- bytes and frames -------------------------------------------------- */
 
@@ -100,15 +53,17 @@ static int make_room(struct buffer *b, size_t len, struct err *err)
 	return 0;
 }
 
-static int damaged(struct err *err, uint64_t at)
+int reader_damaged(struct err *err, uint64_t at)
 {
-	if (err->code != EBADMSG)
-		return -err->code;
-	return err_in(err, "damaged at offset %" PRIu64 " (copy it again from where it is whole, or record again)", at);
+	struct err was = *err;
+
+	if (was.code != EBADMSG)
+		return -was.code;
+	return err_set(err, EBADMSG, "damaged at offset %" PRIu64 ": %.300s (copy it again from where it is whole, or record again)",
+		       at, was.text);
 }
 
-/* The header of the frame at @at and its stored bytes, checked, into rd->stored. */
-static int read_frame(struct capsule_reader *rd, uint64_t at, struct frame *f, struct err *err)
+int reader_frame(struct capsule_reader *rd, uint64_t at, struct frame *f, struct err *err)
 {
 	uint8_t head[FRAME_HEADER];
 
@@ -116,200 +71,29 @@ static int read_frame(struct capsule_reader *rd, uint64_t at, struct frame *f, s
 	    make_room(&rd->stored, f->stored, err) < 0 ||
 	    read_at(rd, rd->stored.data, f->stored, at + FRAME_HEADER, err) < 0 ||
 	    frame_check(f, rd->stored.data, err) < 0)
-		return damaged(err, at);
+		return reader_damaged(err, at);
 	return 0;
 }
 
-static int unpack_into(struct capsule_reader *rd, const struct frame *f, struct buffer *b, struct err *err)
+int reader_unpack(struct capsule_reader *rd, const struct frame *f, struct buffer *b, struct err *err)
 {
 	if (make_room(b, f->raw, err) < 0)
 		return -err->code;
 	return frame_unpack(rd->z, f, rd->stored.data, b->data, err);
 }
 
-static uint64_t frame_size(const struct frame *f)
-{
-	return FRAME_HEADER + f->stored;
-}
-
-/* ---- blobs ------------------------------------------------------------- */
-
-struct piece {
-	uint8_t sha256[32];
-	uint64_t at, total;
-	struct bytes bytes;
-};
-
-/* The frame in rd->stored as a piece; its bytes are in rd->piece. */
-static int get_piece(struct capsule_reader *rd, const struct frame *f, struct piece *p, struct err *err)
-{
-	size_t used = 0;
-	struct mp m = { .zone = rd->scratch, .used = &used }, whole;
-	msgpack_object o;
-
-	if (unpack_into(rd, f, &rd->piece, err) < 0)
-		return -err->code;
-	if (mp_whole(rd->piece.data, f->raw) != f->raw)
-		return err_set(err, EBADMSG, "blob with bytes that are no msgpack");
-	msgpack_zone_clear(rd->scratch);
-	if (mp_parse(rd->piece.data, f->raw, rd->scratch, &o, err) < 0)
-		return -err->code;
-	whole = (struct mp){ .at = &o, .left = 1, .zone = rd->scratch, .used = &used };
-	mp_array(&whole, "piece", 16, &m);
-	if (!mp_fixed(&m, "sha256", p->sha256, 32) && !m.bad)
-		m.bad = "sha256";
-	p->at = mp_uint(&m, "offset", INT64_MAX);
-	p->total = mp_uint(&m, "total", INT64_MAX);
-	p->bytes = mp_bin(&m, "bytes", FRAME_PIECE);
-	mp_join(&m, &whole);
-	if (mp_done(&m, "blob", err) < 0)
-		return -err->code;
-	if (p->bytes.len == 0 || p->at > p->total || p->bytes.len > p->total - p->at)
-		return err_set(err, EBADMSG, "blob with a piece that does not fit into it");
-	return 0;
-}
-
-/* The blob whose pieces are passing by while the file is opened; total 0: none. */
-struct passing {
-	uint8_t sha256[32];
-	uint64_t frame, next, total;
-};
-
-static int note_piece(struct capsule_reader *rd, uint64_t at, const struct frame *f, struct passing *now,
-		      struct err *err)
-{
-	struct piece p;
-
-	if (get_piece(rd, f, &p, err) < 0)
-		return -err->code;
-	if (!now->total) {
-		*now = (struct passing){ .frame = at, .total = p.total };
-		memcpy(now->sha256, p.sha256, 32);
-	}
-	if (memcmp(p.sha256, now->sha256, 32) != 0 || p.total != now->total || p.at != now->next)
-		return err_set(err, EBADMSG, "blob with a piece that does not follow the one before it");
-	now->next += p.bytes.len;
-	if (now->next < now->total)
-		return 0;
-	if (table_get(&rd->blobs, p.sha256))
-		return err_set(err, EBADMSG, "blob that is there twice");
-	now->total = 0;
-	return table_add(&rd->blobs, p.sha256, now->frame, err);
-}
-
-static int blob_pieces(struct capsule_reader *rd, const uint8_t sha256[32], uint64_t at, struct sha256 *sum,
-		       capsule_sink sink, void *ctx, struct err *err)
-{
-	uint64_t next = 0, total;
-	struct frame f;
-	struct piece p;
-	int r;
-
-	do {
-		if (read_frame(rd, at, &f, err) < 0)
-			return -err->code;
-		if (f.type != FRAME_BLOB)
-			return err_set(err, EBADMSG, "it changed while it was read");
-		if (get_piece(rd, &f, &p, err) < 0)
-			return damaged(err, at);
-		if (memcmp(p.sha256, sha256, 32) != 0 || p.at != next)
-			return err_set(err, EBADMSG, "it changed while it was read");
-		sha256_add(sum, p.bytes.data, p.bytes.len);
-		r = sink(ctx, p.bytes.data, p.bytes.len, err);
-		if (r < 0)
-			return r;
-		next += p.bytes.len;
-		total = p.total;
-		at += frame_size(&f);
-	} while (next < total);
-	return 0;
-}
-
-int capsule_blob(struct capsule_reader *rd, const uint8_t sha256[32], capsule_sink sink, void *ctx, struct err *err)
-{
-	_cleanup_(cleanup_sha256) struct sha256 *h = NULL;
-	char hex[SHA256_HEX];
-	uint8_t sum[32];
-	uint64_t *at;
-	int r;
-
-	sha256_of("", 0, sum);
-	if (memcmp(sum, sha256, 32) == 0)
-		return 0;	/* every capsule holds the blob of no bytes */
-	at = table_get(&rd->blobs, sha256);
-	sha256_hex(sha256, hex);
-	if (!at)
-		return err_set(err, ENOENT, "the capsule does not hold the blob %s", hex);
-	r = sha256_new(&h, err);
-	if (r == 0)
-		r = blob_pieces(rd, sha256, *at, h, sink, ctx, err);
-	if (r < 0)
-		return r;
-	sha256_end(h, sum);
-	if (memcmp(sum, sha256, 32) != 0) {
-		err_set(err, EBADMSG, "the content of the blob %s is not what its name says", hex);
-		return damaged(err, *at);
-	}
-	return 0;
-}
-
-struct load {
-	uint8_t *data;
-	size_t len, room, max;
-};
-
-static int load_piece(void *ctx, const void *data, size_t len, struct err *err)
-{
-	struct load *l = ctx;
-
-	if (len > l->max - l->len)
-		return err_set(err, EFBIG, "a blob of more than %zu bytes", l->max);
-	if (l->len + len > l->room) {
-		size_t room = (l->len + len) * 2 < l->max ? (l->len + len) * 2 : l->max;
-		uint8_t *bigger = realloc(l->data, room + 1);
-
-		if (!bigger)
-			return err_set(err, ENOMEM, "out of memory");
-		l->data = bigger;
-		l->room = room;
-	}
-	memcpy(l->data + l->len, data, len);
-	l->len += len;
-	return 0;
-}
-
-int capsule_blob_load(struct capsule_reader *rd, const uint8_t sha256[32], size_t max, uint8_t **data, size_t *len,
-		      struct err *err)
-{
-	struct load l = { .max = max };
-	_cleanup_free_ uint8_t *got = NULL;
-	int r;
-
-	r = capsule_blob(rd, sha256, load_piece, &l, err);
-	got = l.data;
-	if (r < 0)
-		return r;
-	if (!got)
-		got = malloc(1);
-	if (!got)
-		return err_set(err, ENOMEM, "out of memory");
-	*data = TAKE_PTR(got);
-	*len = l.len;
-	return 0;
-}
-
 /* ---- opening ----------------------------------------------------------- */
 
 static int take_manifest(struct capsule_reader *rd, const struct frame *f, struct err *err)
 {
-	if (unpack_into(rd, f, &rd->raw, err) < 0)
+	if (reader_unpack(rd, f, &rd->raw, err) < 0)
 		return -err->code;
 	return manifest_unpack(rd->raw.data, f->raw, &rd->manifest, err);
 }
 
 static int take_end(struct capsule_reader *rd, const struct frame *f, uint64_t at, struct err *err)
 {
-	if (unpack_into(rd, f, &rd->raw, err) < 0 || end_unpack(rd->raw.data, f->raw, &rd->end, err) < 0)
+	if (reader_unpack(rd, f, &rd->raw, err) < 0 || end_unpack(rd->raw.data, f->raw, &rd->end, err) < 0)
 		return -err->code;
 	if (memcmp(rd->end.digest, rd->digest, 32) != 0)
 		return err_set(err, EBADMSG, "end frame with the digest of other bytes");
@@ -322,20 +106,41 @@ static int take_end(struct capsule_reader *rd, const struct frame *f, uint64_t a
 	return 0;
 }
 
+/*
+ * A length that leads behind the end of the file: was the file cut, or is the
+ * length wrong?  zstd knows where its frame ends; in a file that was cut, not here.
+ */
+static int payload_is_whole(struct capsule_reader *rd, uint64_t at, struct err *err)
+{
+	size_t there = (size_t)(rd->len - at);
+
+	if (there == 0)
+		return 0;
+	if (make_room(&rd->stored, there, err) < 0 || read_at(rd, rd->stored.data, there, at, err) < 0)
+		return -err->code;
+	return !ZSTD_isError(ZSTD_findFrameCompressedSize(rd->stored.data, there));
+}
+
 /* Is the frame at @at whole? 0: no, and rd->why says so. What is visible of its header must be right all the same. */
 static int whole_frame(struct capsule_reader *rd, uint64_t at, struct err *err)
 {
 	uint8_t head[FRAME_HEADER];
 	struct frame f;
+	int r;
 
 	if (rd->len - at < FRAME_HEADER) {
 		snprintf(rd->why, sizeof(rd->why), "cut short %s offset %" PRIu64, rd->len == at ? "at" : "inside the frame at", at);
 		return 0;
 	}
 	if (read_at(rd, head, sizeof(head), at, err) < 0 || frame_get(&f, head, err) < 0)
-		return damaged(err, at);
+		return reader_damaged(err, at);
 	if (frame_size(&f) <= rd->len - at)
 		return 1;
+	r = payload_is_whole(rd, at + FRAME_HEADER, err);
+	if (r > 0)
+		r = err_set(err, EBADMSG, "the frame is shorter than its header says");
+	if (r < 0)
+		return reader_damaged(err, at);
 	snprintf(rd->why, sizeof(rd->why), "cut short inside the frame at offset %" PRIu64, at);
 	return 0;
 }
@@ -349,7 +154,7 @@ static int take_frame(struct capsule_reader *rd, const struct frame *f, uint64_t
 		return err_set(err, EBADMSG, "the blob before this frame is not whole");
 	switch ((enum frame_type)f->type) {
 	case FRAME_MANIFEST: return take_manifest(rd, f, err);
-	case FRAME_BLOB: return note_piece(rd, at, f, blob, err);
+	case FRAME_BLOB: return reader_note_piece(rd, at, f, blob, err);
 	case FRAME_END: return take_end(rd, f, at, err);
 	case FRAME_EVENTS: break;
 	}
@@ -379,12 +184,12 @@ static int walk(struct capsule_reader *rd, struct sha256 *h, struct err *err)
 			return r;
 		if (r == 0)
 			break;
-		if (read_frame(rd, at, &f, err) < 0)
+		if (reader_frame(rd, at, &f, err) < 0)
 			return -err->code;
 		if (f.type == FRAME_END && digest_so_far(rd, h, err) < 0)
 			return -err->code;
 		if (take_frame(rd, &f, at, &blob, err) < 0)
-			return damaged(err, at);
+			return reader_damaged(err, at);
 		if (rd->complete)
 			break;
 		sha256_add(h, f.head, sizeof(f.head));
@@ -549,7 +354,7 @@ static int load_events(struct capsule_reader *rd, const struct frame *f, struct 
 			return -err->code;
 		raw = k->data;
 	} else {
-		if (unpack_into(rd, f, &rd->raw, err) < 0)
+		if (reader_unpack(rd, f, &rd->raw, err) < 0)
 			return -err->code;
 		raw = rd->raw.data;
 	}
@@ -579,7 +384,7 @@ static int find_event(struct capsule_reader *rd, struct err *err)
 		rd->at += frame_size(&f);
 		if (f.type != FRAME_EVENTS)
 			continue;
-		if (read_frame(rd, rd->frame, &f, err) < 0 || load_events(rd, &f, err) < 0)
+		if (reader_frame(rd, rd->frame, &f, err) < 0 || load_events(rd, &f, err) < 0)
 			return -err->code;
 	}
 	return 1;
@@ -629,7 +434,7 @@ int capsule_next(struct capsule_reader *rd, struct event *e, struct err *err)
 	if (r >= 0)
 		return r;
 	if (err->code == EBADMSG && strncmp(err->text, "damaged", 7) != 0)
-		damaged(err, rd->frame);
+		reader_damaged(err, rd->frame);
 	rd->failed = *err;
 	return r;
 }

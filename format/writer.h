@@ -18,6 +18,7 @@ struct capsule_writer {
 	uint64_t at;			/* the end of the last whole frame */
 	struct sha256 *digest;		/* of everything before @at */
 	struct err broken;		/* the write that failed */
+	bool unchecked;			/* tests set it, to make capsules that no reader takes */
 	bool last;			/* nothing follows the end frame: keep no room for it */
 	ZSTD_CCtx *z;
 	uint8_t *out;			/* one frame, compressed */
