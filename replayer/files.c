@@ -80,6 +80,53 @@ int files_check(struct recording *rec, const char *rootfs, bool allow_changed, s
 	return 0;
 }
 
+static const struct ev_file *recorded_file(const struct recording *rec, const char *path)
+{
+	for (size_t i = 0; i < rec->nfiles; i++)
+		if (strcmp(rec->files[i]->path, path) == 0)
+			return rec->files[i];
+	return NULL;
+}
+
+static bool can_execute(const struct recording *rec, int root, const char *path)
+{
+	const struct ev_file *f = recorded_file(rec, path);
+	struct stat st;
+
+	if (f)
+		return f->state == FILE_SYMLINK || (f->state == FILE_REGULAR && (f->mode & 0111));
+	_cleanup_fd_ int fd = open_in(root, path, O_PATH);
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111);
+}
+
+/* The variable's value among @env, or NULL. */
+static const char *env_value(char *const *env, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (; env && *env; env++)
+		if (strncmp(*env, name, n) == 0 && (*env)[n] == '=')
+			return *env + n + 1;
+	return NULL;
+}
+
+void files_find_command(const struct recording *rec, const char *rootfs, const char *name, char *buf, size_t len)
+{
+	const char *path = env_value(rec->m->env, "PATH") ?: "/bin:/usr/bin";	/* confstr(3), _CS_PATH */
+	_cleanup_fd_ int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	snprintf(buf, len, "%s", name);
+	while (root >= 0 && !strchr(name, '/') && *path) {
+		size_t n = strcspn(path, ":");
+
+		snprintf(buf, len, "%.*s/%s", (int)n, path, name);
+		if (n && path[0] == '/' && can_execute(rec, root, buf))
+			return;
+		path += n + (path[n] == ':');
+		snprintf(buf, len, "%s", rec->tasks[1].execs[0]->path);
+	}
+}
+
 static int to_fd(void *ctx, const void *data, size_t len, struct err *err)
 {
 	int e = io_write(*(int *)ctx, data, len);
@@ -96,9 +143,10 @@ static int write_content(struct recording *rec, const struct ev_file *f, int fd,
 
 int files_content(struct recording *rec, const char *path, int fd, struct err *err)
 {
-	for (size_t i = 0; i < rec->nfiles; i++)
-		if (strcmp(rec->files[i]->path, path) == 0)
-			return write_content(rec, rec->files[i], fd, err);
+	const struct ev_file *f = recorded_file(rec, path);
+
+	if (f)
+		return write_content(rec, f, fd, err);
 	return err_set(err, ENOENT, "%s is not in the capsule", path);
 }
 

@@ -10,6 +10,7 @@
 #include "format/sysdesc.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -127,15 +128,20 @@ static int start(struct replay *r, struct err *err)
 	const struct manifest *m = r->rec->m;
 	struct sandbox_fd fds[MAX_START_FDS];
 	const char *rootfs = r->opts->rootfs ? r->opts->rootfs : m->rootfs;
+	char *const *argv = r->opts->argv ? r->opts->argv : m->argv;
 	uint64_t flags = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP;
+	char command[PATH_MAX];
 	struct sandbox_spec spec = {
-		.rootfs = rootfs, .m = m, .exec_path = r->opts->argv ? r->opts->argv[0] : r->rec->tasks[1].execs[0]->path,
+		.rootfs = rootfs, .m = m, .exec_path = command,
 		.argv = r->opts->argv, .fds = fds, .lay = files_lay, .ctx = r->rec, .binds = r->opts->binds,
 		.nbinds = r->opts->nbinds, .shared_size = streams_size(r->streams),
 		.monotonic_offset = offset_to(m->monotonic, CLOCK_MONOTONIC),
 		.boottime_offset = offset_to(m->boottime, CLOCK_BOOTTIME),
 	};
 
+	if (!argv[0])
+		return err_set(err, EBADMSG, "the capsule names no command");
+	files_find_command(r->rec, rootfs, argv[0], command, sizeof(command));
 	if (sandbox_enter(m, err) < 0 || peers_stdio(r, fds, &spec.nfds, MAX_START_FDS, err) < 0)
 		return -err->code;
 	spec.cpu = pin();

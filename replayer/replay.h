@@ -226,6 +226,11 @@ void escape(char *out, size_t room, const uint8_t *data, size_t len);
 /* ---- files.c ---- */
 /* Image files against the root file system; a difference is an error, or a note with allow_changed. */
 int files_check(struct recording *rec, const char *rootfs, bool allow_changed, struct verdict *v, struct err *err);
+/*
+ * The file that execvp(3) would find for @name, so that the program sees the
+ * very path (AT_EXECFN) that it saw.
+ */
+void files_find_command(const struct recording *rec, const char *rootfs, const char *name, char *buf, size_t len);
 /* struct sandbox_spec's lay; ctx is the recording. */
 int files_lay(void *ctx, struct layer *layer, struct err *err);
 /* The files that the guest changed against the recorded ones. */
