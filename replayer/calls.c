@@ -59,15 +59,12 @@ int give_outputs(struct replay *r, struct call *c, const struct rec_call *rc)
 	return 0;
 }
 
-void signals_due(struct replay *r, struct gtask *t)
+void signals_due(struct gtask *t)
 {
-	(void)r;
-	while (t->rec && t->cursor < t->rec->ncalls && t->rec->calls[t->cursor].signal) {
-		int signo = t->rec->calls[t->cursor++].signal->signo;
+	const struct ev_signal *s = t->rec && t->cursor < t->rec->ncalls ? t->rec->calls[t->cursor].signal : NULL;
 
-		if (signo > 0 && signo < 65)
-			syscall(SYS_tgkill, t->tgid, t->tid, signo);
-	}
+	if (s && s->signo > 0 && s->signo < 65)
+		syscall(SYS_tgkill, t->tgid, t->tid, s->signo);
 }
 
 /* ---- clocks ------------------------------------------------------------- */

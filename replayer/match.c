@@ -133,7 +133,8 @@ const struct rec_call *match_call(struct replay *r, struct call *c, const struct
 			continue;	/* a signal: sent when the cursor passes it */
 		seen++;
 		if (same_call(r, c, rc, l, kind)) {
-			signals_due(r, t);
+			for (; t->cursor < i; t->cursor++)
+				signals_due(t);
 			r->v->unused += seen - 1;
 			r->v->matched++;
 			t->cursor = i + 1;

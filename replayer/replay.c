@@ -208,8 +208,10 @@ static void take_notification(struct replay *r)
 	}
 	if (!c.answered)
 		respond(r, &c);
-	if (c.t && c.cont)
-		signals_due(r, c.t);
+	/* What interrupted the recorded call, or ended the task in it, comes while this one waits. */
+	for (; c.t && c.cont && c.t->rec && c.t->cursor < c.t->rec->ncalls && c.t->rec->calls[c.t->cursor].signal;
+	     c.t->cursor++)
+		signals_due(c.t);
 }
 
 static void take_event(struct replay *r, const struct epoll_event *ev)

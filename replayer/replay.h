@@ -169,8 +169,8 @@ const struct rec_call *match_any(struct replay *r, const struct call *c);
 void call_answer(struct replay *r, struct call *c);
 /* The kernel executes it, and it may block there; @matched: it has a recorded counterpart. */
 void call_go_on(struct call *c, bool matched);
-/* Sends signals from outside that are due before the task's next call. */
-void signals_due(struct replay *r, struct gtask *t);
+/* Sends the signal from outside that stands at the task's cursor, if one does. */
+void signals_due(struct gtask *t);
 /* Writes the recorded outputs of @rc to where the call's arguments point now. */
 int give_outputs(struct replay *r, struct call *c, const struct rec_call *rc);
 /* @len seeded random bytes: the same in every replay. */
