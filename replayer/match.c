@@ -138,6 +138,7 @@ const struct rec_call *match_call(struct replay *r, struct call *c, const struct
 			r->v->unused += seen - 1;
 			r->v->matched++;
 			t->cursor = i + 1;
+			c->matched = true;
 			return rc;
 		}
 		if (light && weighty(rc))

@@ -188,6 +188,24 @@ static struct gtask *caller(struct replay *r, pid_t tid)
 	return t;
 }
 
+/*
+ * Signals that came between this call and the next one are sent now.  One that
+ * interrupted the next call is sent when that is made (match_call()), one
+ * behind the task's last call when it makes another.
+ */
+static void signals_after(const struct call *c)
+{
+	const struct rec_task *rec = c->t->rec;
+	size_t next = c->t->cursor;
+
+	while (rec && next < rec->ncalls && rec->calls[next].signal)
+		next++;
+	if (!rec || (next < rec->ncalls ? rec->calls[next].call->ret == -EINTR : c->matched))
+		return;
+	for (; c->t->cursor < next; c->t->cursor++)
+		signals_due(c->t);
+}
+
 static void take_notification(struct replay *r)
 {
 	struct seccomp_notif n = { 0 };
@@ -208,10 +226,8 @@ static void take_notification(struct replay *r)
 	}
 	if (!c.answered)
 		respond(r, &c);
-	/* What interrupted the recorded call, or ended the task in it, comes while this one waits. */
-	for (; c.t && c.cont && c.t->rec && c.t->cursor < c.t->rec->ncalls && c.t->rec->calls[c.t->cursor].signal;
-	     c.t->cursor++)
-		signals_due(c.t);
+	if (c.t)
+		signals_after(&c);
 }
 
 static void take_event(struct replay *r, const struct epoll_event *ev)

@@ -135,6 +135,7 @@ struct call {
 	/* The answer: go on into the kernel, or @ret (-errno on failure). */
 	bool cont;
 	int64_t ret;
+	bool matched;			/* a recorded call was found for it */
 	bool answered;			/* the response was sent already (a fd was added) */
 };
 
