@@ -101,8 +101,8 @@ case_recorder_killed() {
 
 case_disk_full() {
 	needs_recording
+	private_network		# for its mount namespace
 	mkdir "$T/small"
-	[ -n "${IN_PRIVATE_NETWORK:-}" ] || private_network	# for its mount namespace
 	mount -t tmpfs -o size=256k none "$T/small"
 	head -c 3000000 /dev/urandom >"$T/stdin"
 	local s=0
