@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <linux/securebits.h>
@@ -126,13 +125,22 @@ static int drop_capabilities(struct err *err)
 	return e ? err_sys(err, e, "dropping capabilities") : 0;
 }
 
+static void wait_while_zero(const _Atomic uint32_t *word)
+{
+	while (*word == 0)
+		syscall(SYS_futex, word, FUTEX_WAIT, 0, NULL, NULL, 0);
+}
+
 /* The listener's fd. */
 static int install_filter(const struct setup *s, struct err *err)
 {
-	struct sock_fprog prog = { .len = s->nfilter, .filter = (struct sock_filter *)s->filter };
+	struct sock_fprog prog = { .filter = s->gate->filter };
 	unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-	int fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &prog);
+	int fd;
 
+	wait_while_zero(&s->gate->nfilter);
+	prog.len = s->gate->nfilter;
+	fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &prog);
 	if (fd < 0 && errno == EINVAL)
 		fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
 	return fd < 0 ? err_sys(err, errno, "installing the seccomp filter") : fd;
@@ -170,8 +178,7 @@ void guest_main(const struct setup *s)
 	}
 	gate->listener = listener;
 	close(ready);
-	while (gate->go == 0)
-		syscall(SYS_futex, &gate->go, FUTEX_WAIT, 0, NULL, NULL, 0);
+	wait_while_zero(&gate->go);
 	execve(s->spec->exec_path, argv, m->env);
 	gate->exec_errno = errno;
 	_exit(127);

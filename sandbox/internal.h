@@ -15,6 +15,7 @@
 
 #include "sandbox/sandbox.h"
 
+#include <linux/filter.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,18 +23,18 @@
 
 struct gate {
 	_Atomic uint32_t go;		/* futex: 1 lets the guest execute */
+	_Atomic uint32_t nfilter;	/* futex: instructions of @filter, 0 until it is there */
 	_Atomic int32_t listener;	/* the listener's number in the guest; -1: the guest is not ready */
 	_Atomic int32_t exec_errno;	/* of a failed execve() */
 	pid_t init;			/* as the supervisor sees it */
 	struct err err;			/* of whoever failed during set-up */
+	struct sock_filter filter[BPF_MAXINSNS];	/* the supervisor makes it while the init builds the root */
 };
 
 /* What sandbox_spawn() hands to the init and the guest; both have a copy of all its memory. */
 struct setup {
 	const struct sandbox_spec *spec;
 	struct gate *gate;
-	const struct sock_filter *filter;
-	size_t nfilter;
 	int events[2];		/* supervisor's end, init's end; SOCK_SEQPACKET of struct message */
 	int requests[2];	/* likewise: sandbox_next_pid() */
 	int ready[2];		/* pipe: end of file when the guest is ready or dead */
@@ -70,7 +71,8 @@ struct rootfs {
 	int work;	/* overlayfs's own directories, by number */
 	int plain;	/* the new root as a directory of the tmpfs, on the mount that upper is on: for rename() */
 	int root;	/* the same directory as a mount of its own: where mounts go */
-	unsigned int overlays;
+	char *mounts;	/* /proc/self/mountinfo's mount points, each ended by a newline and begun by one */
+	unsigned int overlays, copies;
 };
 
 /* special.c: proc, sys and dev of the new root. @ns_last_pid: a fd to write to, or -1. */

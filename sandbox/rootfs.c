@@ -16,6 +16,7 @@
 #include "sandbox/internal.h"
 
 #include "format/cleanup.h"
+#include "format/io.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -30,7 +31,8 @@
 #define DIR_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define MAX_DEPTH 4		/* how deep a directory with mounts inside is taken apart ... */
 #define MAX_OVERLAYS 256	/* ... and into how many overlays altogether */
-#define MAX_COPY (1 << 20)	/* a larger file beside taken-apart directories is bound, not copied */
+#define MAX_COPY (1 << 20)	/* a larger file in a directory taken apart is bound, not copied ... */
+#define MAX_COPIES 64		/* ... and so are those behind the first few */
 
 /* Four views of one directory; see struct rootfs. */
 struct level {
@@ -93,6 +95,66 @@ int mount_clone_readonly(int dir, const char *path, bool recursive)
 	return TAKE_FD(mnt);
 }
 
+/* The mount points of this namespace, as lines. Without them overlays are tried where they can't be. */
+static char *read_mounts(void)
+{
+	_cleanup_free_ char *text = NULL;
+	char *save = NULL, *mounts, *w;
+	size_t len;
+
+	if (io_slurp("/proc/self/mountinfo", 16 << 20, &text, &len) < 0)
+		return NULL;
+	mounts = w = malloc(len + 2);
+	if (!mounts)
+		return NULL;
+	*w++ = '\n';
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char *at = line;
+
+		for (int field = 1; field < 5 && at; field++)	/* proc_pid_mountinfo(5): the fifth is the mount point */
+			at = strchr(at + 1, ' ');
+		if (!at)
+			continue;
+		len = strcspn(at + 1, " ");
+		w = mempcpy(w, at + 1, len);
+		*w++ = '\n';
+	}
+	*w = 0;
+	return mounts;
+}
+
+/*
+ * Are there mounts inside the directory @fd?  A failed overlay costs a
+ * millisecond, so this asks before; a name with a space is escaped in the
+ * list and not found.
+ */
+static bool has_mounts_inside(const struct rootfs *r, int fd)
+{
+	char link[32], path[PATH_MAX + 3] = "\n";
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path + 1, PATH_MAX);
+	if (n < 2 || n >= PATH_MAX || !r->mounts)
+		return false;
+	path[n + 1] = '/';
+	path[n + 2] = 0;
+	return strstr(r->mounts, path);
+}
+
+/* True if nothing is in it, and we may know. */
+static bool is_empty(int dir)
+{
+	char buf[512];	/* of linux_dirent64: ".", ".." and the next */
+	long n;
+
+	_cleanup_fd_ int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = syscall(SYS_getdents64, fd, buf, sizeof(buf));
+	return n >= 0 && n <= 48;	/* 24 bytes each */
+}
+
 static int bind_readonly(const struct level *lv, const char *name)
 {
 	_cleanup_fd_ int mnt = mount_clone_readonly(lv->lower, name, true);
@@ -126,6 +188,14 @@ static int take_apart(struct rootfs *r, const struct level *lv, const char *name
 	return graft_level(r, &sub, err);
 }
 
+/* The layer's directory itself. */
+static int replace_dir(const struct level *lv, const char *name, struct err *err)
+{
+	if (renameat(lv->upper, name, lv->plain, name) < 0)	/* also over an empty directory */
+		return err_sys(err, errno, "laying '%s'", name);
+	return 0;
+}
+
 /*
  * The directory @name; the layer has it too if @up is not NULL.  Where no
  * overlay can be made and the directory can't be taken apart it is shown
@@ -138,7 +208,7 @@ static int graft_dir(struct rootfs *r, const struct level *lv, const char *name,
 
 	/* We may not look into it: then the layer's directory is all there is. */
 	if (up && faccessat(lv->lower, name, R_OK | X_OK, AT_EACCESS) < 0)
-		return renameat(lv->upper, name, lv->plain, name) < 0 ? err_sys(err, errno, "laying '%s'", name) : 0;
+		return replace_dir(lv, name, err);
 	if (!up) {
 		e = mkdir_like(lv->upper, name, st);
 		if (e < 0)
@@ -152,7 +222,9 @@ static int graft_dir(struct rootfs *r, const struct level *lv, const char *name,
 	_cleanup_fd_ int upper = openat(lv->upper, name, DIR_FLAGS);
 	if (lower < 0 || upper < 0)
 		return err_sys(err, errno, "opening '%s'", name);
-	_cleanup_fd_ int mnt = make_overlay(r, lower, upper);
+	if (is_empty(lower))
+		return up ? replace_dir(lv, name, err) : 0;
+	_cleanup_fd_ int mnt = has_mounts_inside(r, lower) ? -EINVAL : make_overlay(r, lower, upper);
 	if (mnt == -ENODEV || mnt == -ENOSYS)
 		return err_set(err, -mnt, "this kernel has no overlay file system; mend: modprobe overlay (Linux 5.11 or newer)");
 	if (mnt >= 0) {
@@ -161,8 +233,7 @@ static int graft_dir(struct rootfs *r, const struct level *lv, const char *name,
 	}
 	if (mnt == -EINVAL && lv->depth < MAX_DEPTH && faccessat(lower, ".", R_OK | X_OK, AT_EACCESS) == 0)
 		return take_apart(r, lv, name, err);
-	if (bind_readonly(lv, name) < 0)
-		return 0;
+	bind_readonly(lv, name);
 	return 0;
 }
 
@@ -191,9 +262,9 @@ static int copy_file(const struct level *lv, const char *name, const struct stat
 }
 
 /* A regular file: a copy if it is small, else, or where we may not read it, the file itself, read-only. */
-static void graft_file(const struct level *lv, const char *name, const struct stat *st)
+static void graft_file(struct rootfs *r, const struct level *lv, const char *name, const struct stat *st)
 {
-	if (st->st_size <= MAX_COPY && copy_file(lv, name, st) == 0)
+	if (st->st_size <= MAX_COPY && r->copies++ < MAX_COPIES && copy_file(lv, name, st) == 0)
 		return;
 	unlinkat(lv->plain, name, 0);
 	_cleanup_fd_ int fd = openat(lv->plain, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -217,9 +288,7 @@ static int graft_upper(const struct level *lv, const char *name, const struct st
 {
 	if (is_whiteout(up))
 		return 0;
-	if (renameat(lv->upper, name, lv->plain, name) < 0)
-		return err_sys(err, errno, "laying '%s'", name);
-	return 0;
+	return replace_dir(lv, name, err);
 }
 
 static bool is_own(const struct level *lv, const char *name)
@@ -242,7 +311,7 @@ static int graft_entry(struct rootfs *r, const struct level *lv, const char *nam
 	if (S_ISLNK(st.st_mode))
 		return graft_link(lv, name, err);
 	if (S_ISREG(st.st_mode))
-		graft_file(lv, name, &st);
+		graft_file(r, lv, name, &st);
 	return 0;
 }
 
@@ -378,6 +447,7 @@ static void cleanup_rootfs(struct rootfs *r)
 	cleanup_fd(&r->work);
 	cleanup_fd(&r->plain);
 	cleanup_fd(&r->root);
+	free(r->mounts);
 }
 
 static int fill_layer(const struct sandbox_spec *spec, const struct rootfs *r, const int *binds, struct err *err)
@@ -404,13 +474,14 @@ static int pivot(int root, struct err *err)
 
 int rootfs_enter(const struct sandbox_spec *spec, int *ns_last_pid, struct err *err)
 {
-	_cleanup_(cleanup_rootfs) struct rootfs r = { -1, -1, -1, -1, -1, 0 };
+	_cleanup_(cleanup_rootfs) struct rootfs r = { -1, -1, -1, -1, -1, NULL, 0, 0 };
 
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_sys(err, errno, "making the mounts private");
 	r.lower = open(spec->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (r.lower < 0)
 		return err_sys(err, errno, "opening the root file system '%s'", spec->rootfs);
+	r.mounts = read_mounts();
 	_cleanup_free_ int *binds = calloc(spec->nbinds + 1, sizeof(*binds));	/* the process's end closes them */
 	if (!binds)
 		return err_set(err, ENOMEM, "out of memory");

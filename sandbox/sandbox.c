@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
 #include <poll.h>
@@ -269,22 +268,41 @@ static struct sandbox *sandbox_new(void)
 	return sb;
 }
 
-int sandbox_spawn(struct sandbox **ret, const struct sandbox_spec *spec, struct err *err)
+static void open_futex(_Atomic uint32_t *word, uint32_t value)
+{
+	*word = value;
+	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+/* While the init builds the root, on the other CPU. */
+static int give_filter(struct gate *gate, struct err *err)
 {
 	_cleanup_free_ struct sock_filter *filter = NULL;
+	size_t n;
+
+	if (filter_build(&filter, &n, err) < 0)
+		return -err->code;
+	if (n == 0 || n > BPF_MAXINSNS)
+		return err_set(err, E2BIG, "a seccomp filter of %zu instructions", n);
+	memcpy(gate->filter, filter, n * sizeof(*filter));
+	open_futex(&gate->nfilter, n);
+	return 0;
+}
+
+int sandbox_spawn(struct sandbox **ret, const struct sandbox_spec *spec, struct err *err)
+{
 	struct setup s = { .spec = spec };
 	_cleanup_(cleanup_setup) struct setup fds = { .events = { -1, -1 }, .requests = { -1, -1 }, .ready = { -1, -1 } };
 	_cleanup_(cleanup_sandbox) struct sandbox *sb = sandbox_new();
 
 	if (!sb)
 		return err_set(err, ENOMEM, "out of memory");
-	if (filter_build(&filter, &s.nfilter, err) < 0 || open_channels(&fds, err) < 0)
+	if (open_channels(&fds, err) < 0)
 		return -err->code;
 	memcpy(s.events, fds.events, sizeof(s.events));
 	memcpy(s.requests, fds.requests, sizeof(s.requests));
 	memcpy(s.ready, fds.ready, sizeof(s.ready));
 	s.gate = sb->gate;
-	s.filter = filter;
 	sb->init = start_init(&s, err);
 	if (sb->init < 0)
 		return -err->code;
@@ -294,7 +312,7 @@ int sandbox_spawn(struct sandbox **ret, const struct sandbox_spec *spec, struct 
 	close(TAKE_FD(fds.events[1]));
 	close(TAKE_FD(fds.requests[1]));
 	close(TAKE_FD(fds.ready[1]));
-	if (receive_ready(sb, err) < 0 || wait_ready(sb, fds.ready[0], err) < 0)
+	if (give_filter(sb->gate, err) < 0 || receive_ready(sb, err) < 0 || wait_ready(sb, fds.ready[0], err) < 0)
 		return -err->code;
 	set_limits(sb, spec->m);
 	*ret = TAKE_PTR(sb);
@@ -309,8 +327,7 @@ int sandbox_go(struct sandbox *sb, struct err *err)
 
 	if (sandbox_wait(sb, &status) != 0)
 		return setup_error(sb, "the guest", err);
-	sb->gate->go = 1;
-	syscall(SYS_futex, &sb->gate->go, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	open_futex(&sb->gate->go, 1);
 	return 0;
 }
 
