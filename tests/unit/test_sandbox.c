@@ -15,13 +15,15 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -235,8 +237,8 @@ CASE(is_who_was_recorded)
 CASE(has_no_power)
 {
 	struct ran ran = sh("grep -E '^(Cap|NoNewPrivs|Seccomp:|Sig(Blk|Ign))' /proc/self/status | tr -d '\\t'; "
-			    "cat /proc/self/personality; kill -9 1; echo x >/proc/sys/kernel/hostname; "
-			    "cat /proc/1/environ; echo alive");
+			    "cat /proc/self/personality; kill -9 1; { echo x >/proc/sys/kernel/hostname; } 2>/dev/null; "
+			    "cat /proc/1/environ 2>/dev/null; echo alive");
 
 	check_out(&ran, "SigBlk:0000000000000000\nSigIgn:0000000000000000\n"
 		  "CapInh:0000000000000000\nCapPrm:0000000000000000\nCapEff:0000000000000000\n"
@@ -460,6 +462,87 @@ CASE(takes_a_directory_as_root)
 		unlink(in_host_dir(links[i][1]));
 	CHECK(rmdir(in_host_dir("a,b:c\\d")) == 0, "the host's directory changed");
 	remove_host_dir();
+}
+
+static void write_text(const char *path, const char *text)
+{
+	_cleanup_fd_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+	CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text), "%s: %s", path, strerror(errno));
+}
+
+/* A container of our own, as it were. */
+static void enter_userns(void)
+{
+	char map[32];
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+
+	snprintf(map, sizeof(map), "0 %u 1", uid);
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	CHECK(unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0, "unshare: %s", strerror(errno));
+	write_text("/proc/self/setgroups", "deny");
+	write_text("/proc/self/uid_map", map);
+	snprintf(map, sizeof(map), "0 %u 1", gid);
+	write_text("/proc/self/gid_map", map);
+}
+
+static int lay_among_mounts(void *ctx, struct layer *l, struct err *err)
+{
+	(void)ctx;
+	if (put(l, in_host_dir("old"), "laid\n", 0, err) < 0 || put(l, in_host_dir("mnt/laid"), "laid too\n", 0, err) < 0 ||
+	    put(l, in_host_dir("new/dir/file"), "new\n", 0, err) < 0 || layer_absent(l, in_host_dir("gone"), err) < 0 ||
+	    put(l, in_host_dir("side/dir/laid"), "beside\n", 0, err) < 0 || layer_absent(l, in_host_dir("mnt/there"), err) < 0)
+		return -err->code;
+	return 0;
+}
+
+static void among_mounts(void)
+{
+	struct sandbox_spec spec = { .cpu = -1, .lay = lay_among_mounts };
+	char script[512];
+	struct ran ran;
+
+	enter_userns();
+	CHECK(mount("none", in_host_dir("mnt"), "tmpfs", 0, NULL) == 0, "mount: %s", strerror(errno));
+	write_text(in_host_dir("mnt/there"), "there\n");
+	write_text(in_host_dir("mnt/stays"), "stays\n");
+	write_text(in_host_dir("side/own"), "own\n");
+	snprintf(script, sizeof(script), "cd %s; echo * [!l]*/*; cat old mnt/laid new/dir/file side/dir/laid side/own; readlink link; "
+		 "echo x >mnt/stays; echo y >side/own; cat mnt/stays side/own; rm -r mnt/*; echo mnt/*", host_dir);
+	ran = sh_with(spec, script);
+	check_out(&ran, "link mnt new old side mnt/laid mnt/stays new/dir side/dir side/own\n"
+		  "laid\nlaid too\nnew\nbeside\nown\n/etc\nx\ny\nmnt/*\n");
+	CHECK(access(in_host_dir("mnt/stays"), F_OK) == 0 && access(in_host_dir("new"), F_OK) < 0, "the host's files changed");
+}
+
+CASE(takes_a_directory_with_mounts_apart)
+{
+	int status;
+	pid_t pid;
+
+	make_host_dir();
+	CHECK(mkdir(in_host_dir("mnt"), 0755) == 0 && mkdir(in_host_dir("side"), 0755) == 0, "mkdir");
+	pid = fork();
+	if (pid == 0) {
+		among_mounts();
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0, "%#x", status);
+	unlink(in_host_dir("side/own"));
+	CHECK(rmdir(in_host_dir("mnt")) == 0 && rmdir(in_host_dir("side")) == 0, "the host's directories changed");
+	remove_host_dir();
+}
+
+CASE(names_the_setting_that_forbids_it)
+{
+	struct manifest m = manifest(NULL);
+	struct err err = ERR_INIT;
+
+	enter_userns();
+	write_text("/proc/sys/user/max_user_namespaces", "0");
+	CHECK(sandbox_enter(&m, &err) == -ENOSPC, "%s", err.text);
+	CHECK(strstr(err.text, "sysctl -w user.max_user_namespaces="), "%s", err.text);
 }
 
 /* ---- the supervisor's side --------------------------------------------------- */
@@ -739,6 +822,8 @@ int main(void)
 		cmocka_unit_test(lays_files_over_the_root),
 		cmocka_unit_test(refuses_paths_that_lead_elsewhere),
 		cmocka_unit_test(takes_a_directory_as_root),
+		cmocka_unit_test(takes_a_directory_with_mounts_apart),
+		cmocka_unit_test(names_the_setting_that_forbids_it),
 		cmocka_unit_test(shares_a_file_with_the_guest),
 		cmocka_unit_test(sets_the_next_pid),
 		cmocka_unit_test(lets_itself_be_traced),
