@@ -59,7 +59,12 @@ struct sandbox_spec {
  */
 int sandbox_enter(const struct manifest *m, struct err *err);
 
-/* On success the guest waits before execve(); its init has built everything. */
+/*
+ * On success the guest waits before execve(); its init has built everything.
+ * The caller is still single-threaded (the init is a fork of it), and all
+ * inside dies with the calling thread.  EINVAL of @spec's own paths, ENOENT
+ * for the recorded working directory, or the system's.
+ */
 int sandbox_spawn(struct sandbox **ret, const struct sandbox_spec *spec, struct err *err);
 
 pid_t sandbox_guest(const struct sandbox *sb);	/* host-side pid of the guest, to seize */
@@ -93,7 +98,8 @@ void sandbox_free(struct sandbox *sb);
  * Each makes the missing directories above @path (as the root file system has
  * them, else 0755).  A path that is not clean, or that leads through a symlink
  * or a non-directory of the layer, is refused with EINVAL: names come from a
- * capsule.
+ * capsule.  So is one in /proc, /sys or /dev (but not /dev/shm): these are
+ * made anew.  EEXIST: the layer has something of another type there.
  */
 int layer_absent(struct layer *l, const char *path, struct err *err);
 int layer_dir(struct layer *l, const char *path, uint32_t mode, struct err *err);
