@@ -1,0 +1,651 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a capsule holds, for a person who has ten seconds; and the same numbers as one JSON object. */
+#include "format/show.h"
+
+#include "format/addr.h"
+#include "format/cleanup.h"
+#include "format/sha256.h"
+#include "format/text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/types.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "format/sysdesc.h"
+
+enum { SHOWN_PEERS = 12, SHOWN_HOLES = 8 };
+
+/* One far address, all connections to it together. */
+struct peer {
+	uint8_t address[128];
+	size_t len;
+	int32_t family, type;
+	bool accepted;
+	uint64_t connections, in, out;
+	int error;
+};
+
+struct hole {
+	char *what, *where, *why;
+	uint64_t count;
+};
+
+struct summary {
+	struct objects objects;
+	struct peer *peers;
+	size_t npeers;
+	struct table peer_ids;
+	struct hole holes[SHOWN_HOLES];
+	uint64_t nholes;
+
+	uint64_t events, last;		/* time of the last event */
+	uint64_t clocks, sleeps, randoms, random_bytes, waits;
+	uint64_t forks, threads, execs, signals;
+	uint64_t image, snapshots, snapshot_bytes, absent, dirs, unread;
+	uint64_t synth, synth_bytes;
+	uint64_t written, written_bytes, deleted, changed;
+	bool ended;
+	int32_t status;
+};
+
+/* ---- collecting -------------------------------------------------------- */
+
+static void note_call(struct summary *s, const struct ev_call *c)
+{
+	switch (c->nr < SC_MAX ? (enum sc_fate)sc_table[c->nr].fate : SC_NOROW) {
+	case SC_CLOCK: s->clocks++; break;
+	case SC_SLEEP: s->sleeps++; break;
+	case SC_WAIT: s->waits++; break;
+	case SC_RANDOM:
+		s->randoms++;
+		s->random_bytes += c->ret > 0 ? (uint64_t)c->ret : 0;
+		break;
+	default: break;
+	}
+}
+
+static void note_file(struct summary *s, const struct ev_file *f)
+{
+	if (f->state == FILE_ABSENT) {
+		s->absent++;
+	} else if (f->state == FILE_DIR) {
+		s->dirs++;
+	} else if (f->flags & FILE_CONTENT) {
+		s->snapshots++;
+		s->snapshot_bytes += f->size;
+	} else if (f->flags & FILE_IMAGE) {
+		s->image++;
+	} else if (f->state == FILE_REGULAR) {
+		s->unread++;
+	}
+}
+
+static void note_output(struct summary *s, const struct ev_file *f)
+{
+	if (f->state == FILE_ABSENT) {
+		s->deleted++;
+	} else if (f->state == FILE_REGULAR) {
+		s->written++;
+		s->written_bytes += f->size;
+	} else {
+		s->changed++;
+	}
+}
+
+static int note_hole(struct summary *s, const struct ev_hole *h, struct err *err)
+{
+	struct hole *to = &s->holes[s->nholes];
+
+	if (s->nholes++ >= SHOWN_HOLES)
+		return 0;
+	*to = (struct hole){ strdup(h->what), strdup(h->where), strdup(h->why), h->count };
+	return to->what && to->where && to->why ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+static int note(struct summary *s, const struct event *e, struct err *err)
+{
+	s->events++;
+	s->last = e->time;
+	switch ((enum ev_kind)e->kind) {
+	case EV_CALL: note_call(s, &e->call); break;
+	case EV_FORK: *(e->fork.thread ? &s->threads : &s->forks) += 1; break;
+	case EV_EXEC: s->execs++; break;
+	case EV_SIGNAL: s->signals++; break;
+	case EV_FILE: note_file(s, &e->file); break;
+	case EV_OUTPUT: note_output(s, &e->file); break;
+	case EV_HOLE: return note_hole(s, &e->hole, err);
+	case EV_EXIT:
+		if (e->task == 1 && !s->ended) {
+			s->ended = true;
+			s->status = e->exit.status;
+		}
+		break;
+	case EV_OBJECT:
+	case EV_KINDS: break;
+	}
+	return objects_note(&s->objects, e, err);
+}
+
+/* A place for @o's far end in @s->peers, which has room for all. */
+static int peer_of(struct summary *s, const struct object *o, struct peer **ret, struct err *err)
+{
+	_cleanup_(cleanup_sha256) struct sha256 *h = NULL;
+	uint8_t key[SHA256_LEN];
+	uint64_t *at;
+
+	/* Whoever connects to us comes from a port that says nothing: those are told apart by the listener. */
+	const uint8_t *address = o->accepted ? o->local : o->remote;
+	size_t len = o->accepted ? o->local_len : o->remote_len;
+	int32_t what[3] = { o->family, o->type, o->accepted };
+
+	if (sha256_new(&h, err) < 0)
+		return -err->code;
+	sha256_add(h, what, sizeof(what));
+	sha256_add(h, address, len);
+	sha256_end(h, key);
+	at = table_get(&s->peer_ids, key);
+	if (at) {
+		*ret = &s->peers[*at - 1];
+		return 0;
+	}
+	if (table_add(&s->peer_ids, key, s->npeers + 1, err) < 0)
+		return -err->code;
+	*ret = &s->peers[s->npeers++];
+	**ret = (struct peer){ .len = len, .family = o->family, .type = o->type, .accepted = o->accepted };
+	memcpy((*ret)->address, address, len);
+	return 0;
+}
+
+static int gather_peers(struct summary *s, struct err *err)
+{
+	struct peer *p = NULL;
+
+	s->peers = calloc(s->objects.n + 1, sizeof(*s->peers));
+	if (!s->peers)
+		return err_set(err, ENOMEM, "out of memory");
+	for (size_t i = 0; i < s->objects.n; i++) {
+		const struct object *o = &s->objects.list[i];
+
+		if (o->kind == OBJ_SYNTH) {
+			s->synth++;
+			s->synth_bytes += o->in;
+		}
+		if (o->kind != OBJ_SOCKET || o->inherited || (!o->remote_len && !o->in && !o->out))
+			continue;
+		if (peer_of(s, o, &p, err) < 0)
+			return -err->code;
+		p->connections++;
+		p->in += o->in;
+		p->out += o->out;
+		p->error = o->error ? o->error : p->error;
+	}
+	return 0;
+}
+
+static void summary_clear(struct summary *s)
+{
+	for (size_t i = 0; i < SHOWN_HOLES; i++) {
+		free(s->holes[i].what);
+		free(s->holes[i].where);
+		free(s->holes[i].why);
+	}
+	objects_clear(&s->objects);
+	table_clear(&s->peer_ids);
+	free(s->peers);
+}
+
+static int gather(struct summary *s, struct capsule_reader *rd, struct err *err)
+{
+	const struct capsule_end *end = capsule_end(rd);
+	struct event e;
+	int r;
+
+	while ((r = capsule_next(rd, &e, err)) > 0)
+		if (note(s, &e, err) < 0)
+			return -err->code;
+	if (r < 0)
+		return r;
+	if (end) {
+		s->ended = true;
+		s->status = end->status;
+	}
+	return gather_peers(s, err);
+}
+
+/* ---- for people -------------------------------------------------------- */
+
+static void title(FILE *f, const char *name)
+{
+	fprintf(f, "%-10s ", name);
+}
+
+static void size(FILE *f, uint64_t n)
+{
+	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB" };
+	double v = (double)n / 1024;
+	int u = 0;
+
+	if (n < 10000) {
+		fprintf(f, "%" PRIu64 " B", n);
+		return;
+	}
+	for (; v >= 1000 && u < 3; u++)
+		v /= 1024;
+	fprintf(f, "%.1f %s", v, units[u]);
+}
+
+static void counted(FILE *f, uint64_t n, const char *one, const char *many)
+{
+	fprintf(f, "%" PRIu64 " %s", n, n == 1 ? one : many);
+}
+
+/* ", " between the parts of a line, of which none may come. */
+static const char *comma(bool *first)
+{
+	const char *s = *first ? "" : ", ";
+
+	*first = false;
+	return s;
+}
+
+static void iso_time(FILE *f, int64_t ns)
+{
+	time_t t = (time_t)(ns / 1000000000);
+	char text[64] = "";
+	struct tm tm;
+
+	if (localtime_r(&t, &tm) && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S%z", &tm) >= 2) {
+		size_t n = strlen(text);
+
+		memmove(text + n - 1, text + n - 2, 3);	/* +0200 to +02:00 */
+		text[n - 2] = ':';
+		fputs(text, f);
+	} else {
+		fprintf(f, "%" PRId64 " s since the epoch", ns / 1000000000);
+	}
+}
+
+static void command_lines(FILE *f, const struct manifest *m, uint64_t duration)
+{
+	title(f, "command");
+	for (char **a = m->argv; *a; a++) {
+		if (a != m->argv)
+			putc(' ', f);
+		text_shell(f, *a);
+	}
+	putc('\n', f);
+	title(f, "recorded");
+	iso_time(f, m->created);
+	fprintf(f, ", took %" PRIu64 ".%03u s", duration / 1000000000, (unsigned int)(duration % 1000000000 / 1000000));
+	if (m->hostname[0]) {
+		fputs(", on ", f);
+		text_plain(f, m->hostname);
+	}
+	fputs(" (", f);
+	text_plain(f, m->sysname);
+	putc(' ', f);
+	text_plain(f, m->release);
+	putc(' ', f);
+	text_plain(f, m->machine);
+	fprintf(f, "), uid %u, in ", m->uid);
+	text_plain(f, m->cwd);
+	putc('\n', f);
+	title(f, "image");
+	fputs("root file system ", f);
+	text_plain(f, m->rootfs);
+	for (char **d = m->image_dirs; *d; d++) {
+		fputs(d == m->image_dirs ? ": " : " ", f);
+		text_plain(f, *d);
+	}
+	putc('\n', f);
+}
+
+static void process_line(FILE *f, const struct summary *s)
+{
+	title(f, "processes");
+	fprintf(f, "%" PRIu64, s->forks + 1);
+	if (s->threads) {
+		fputs(" and ", f);
+		counted(f, s->threads, "more thread", "more threads");
+	}
+	fputs(", ", f);
+	counted(f, s->execs, "program started", "programs started");
+	if (s->signals) {
+		fputs(", ", f);
+		counted(f, s->signals, "signal from outside", "signals from outside");
+	}
+	putc('\n', f);
+}
+
+static void time_line(FILE *f, const struct summary *s, const struct manifest *m)
+{
+	bool first = true;
+
+	if (s->clocks || s->sleeps || s->waits) {
+		title(f, "time");
+		if (s->clocks) {
+			fputs(comma(&first), f);
+			counted(f, s->clocks, "clock reading", "clock readings");
+			fprintf(f, " (%s)", m->clocks);
+		}
+		if (s->sleeps) {
+			fputs(comma(&first), f);
+			counted(f, s->sleeps, "sleep", "sleeps");
+		}
+		if (s->waits) {
+			fputs(comma(&first), f);
+			counted(f, s->waits, "wait", "waits");
+		}
+		putc('\n', f);
+	}
+	if (s->randoms || s->execs) {
+		title(f, "random");
+		size(f, s->random_bytes);
+		fputs(" in ", f);
+		counted(f, s->randoms, "call", "calls");
+		fputs(", 16 B at each start of a program\n", f);
+	}
+}
+
+static void moved(FILE *f, uint64_t in, uint64_t out)
+{
+	size(f, in);
+	fputs(" in, ", f);
+	size(f, out);
+	fputs(" out", f);
+}
+
+static void peer_lines(FILE *f, const struct summary *s)
+{
+	for (size_t i = 0; i < s->npeers && i < SHOWN_PEERS; i++) {
+		const struct peer *p = &s->peers[i];
+
+		title(f, i ? "" : "network");
+		fputs(p->accepted ? "from clients at " : "", f);
+		if (p->len)
+			addr_print(f, p->address, p->len);
+		else
+			fputs("no one address", f);
+		fprintf(f, " %s", socket_type_name(p->family, p->type));
+		if (p->connections > 1)
+			fprintf(f, " x %" PRIu64, p->connections);
+		fputs(": ", f);
+		moved(f, p->in, p->out);
+		if (p->error)
+			fprintf(f, ", %s", strerrorname_np(p->error) ? strerrordesc_np(p->error) : "failed");
+		putc('\n', f);
+	}
+	if (s->npeers > SHOWN_PEERS)
+		fprintf(f, "%-10s and %zu more addresses\n", "", s->npeers - SHOWN_PEERS);
+}
+
+static void std_lines(FILE *f, const struct summary *s)
+{
+	static const char *const names[] = { "stdin", "stdout", "stderr" };
+
+	for (size_t i = 0; i < s->objects.n; i++) {
+		const struct object *o = &s->objects.list[i];
+		bool first = true;
+
+		if (!o->inherited || (!o->in && !o->out))
+			continue;
+		title(f, "inherited");
+		for (int n = 0; n < 3; n++)
+			if (o->std[n])
+				fprintf(f, "%s%s", comma(&first), names[n]);
+		fprintf(f, "%s%s: ", first ? "" : " ", obj_kind_name(o->kind));
+		moved(f, o->in, o->out);
+		putc('\n', f);
+	}
+}
+
+static void file_lines(FILE *f, const struct summary *s)
+{
+	bool first = true;
+
+	title(f, "files");
+	fprintf(f, "%" PRIu64 " of the image (by hash), %" PRIu64 " in the capsule (", s->image, s->snapshots);
+	size(f, s->snapshot_bytes);
+	fprintf(f, "), %" PRIu64 " absent", s->absent);
+	if (s->unread)
+		fprintf(f, ", %" PRIu64 " unread", s->unread);
+	if (s->synth) {
+		fprintf(f, ", %" PRIu64 " of /proc and the like (", s->synth);
+		size(f, s->synth_bytes);
+		putc(')', f);
+	}
+	putc('\n', f);
+	if (!s->written && !s->deleted && !s->changed)
+		return;
+	title(f, "changed");
+	if (s->written) {
+		fprintf(f, "%s%" PRIu64 " written (", comma(&first), s->written);
+		size(f, s->written_bytes);
+		putc(')', f);
+	}
+	if (s->deleted)
+		fprintf(f, "%s%" PRIu64 " deleted", comma(&first), s->deleted);
+	if (s->changed)
+		fprintf(f, "%s%" PRIu64 " directories, links and others", comma(&first), s->changed);
+	putc('\n', f);
+}
+
+static void hole_lines(FILE *f, const struct summary *s)
+{
+	for (size_t i = 0; i < s->nholes && i < SHOWN_HOLES; i++) {
+		const struct hole *h = &s->holes[i];
+
+		fprintf(f, "%-10s hole: ", "");
+		text_plain(f, h->what);
+		fputs(h->where[0] ? " at " : "", f);
+		text_plain(f, h->where);
+		fputs(": ", f);
+		text_plain(f, h->why);
+		if (h->count > 1)
+			fprintf(f, " (%" PRIu64 " times)", h->count);
+		putc('\n', f);
+	}
+	if (s->nholes > SHOWN_HOLES)
+		fprintf(f, "%-10s and %" PRIu64 " more (--events shows them)\n", "", s->nholes - SHOWN_HOLES);
+}
+
+static void end_lines(FILE *f, const struct summary *s, const struct capsule_reader *rd)
+{
+	const struct capsule_end *end = capsule_end(rd);
+	bool first = true;
+	const char *why;
+
+	title(f, "outcome");
+	if (s->ended)
+		show_status(f, s->status);
+	else
+		fputs("not known", f);
+	putc('\n', f);
+	title(f, "fidelity");
+	if (!capsule_complete(rd, &why))
+		fprintf(f, "%s%s: what came after is missing", comma(&first), why);
+	if (s->nholes) {
+		fputs(comma(&first), f);
+		counted(f, s->nholes, "hole", "holes");
+	}
+	if (end && end->lost) {
+		fputs(comma(&first), f);
+		counted(f, end->lost, "record lost", "records lost");
+	}
+	fputs(first ? "complete\n" : "\n", f);
+	hole_lines(f, s);
+}
+
+static void file_line(FILE *f, const struct summary *s, const struct capsule_reader *rd, const char *path)
+{
+	uint8_t digest[32];
+	char hex[SHA256_HEX];
+
+	capsule_digest(rd, digest);
+	sha256_hex(digest, hex);
+	title(f, "capsule");
+	text_plain(f, path);
+	fputs(", ", f);
+	size(f, capsule_size(rd));
+	fputs(", ", f);
+	counted(f, s->events, "event", "events");
+	fprintf(f, ", digest %.12s, by ", hex);
+	text_plain(f, capsule_manifest(rd)->tool);
+	putc('\n', f);
+}
+
+int show_summary(struct capsule_reader *rd, const char *path, FILE *f, struct err *err)
+{
+	_cleanup_(summary_clear) struct summary s = { 0 };
+	const struct manifest *m = capsule_manifest(rd);
+
+	if (gather(&s, rd, err) < 0)
+		return -err->code;
+	command_lines(f, m, capsule_end(rd) ? capsule_end(rd)->duration : s.last);
+	process_line(f, &s);
+	time_line(f, &s, m);
+	peer_lines(f, &s);
+	std_lines(f, &s);
+	file_lines(f, &s);
+	end_lines(f, &s, rd);
+	file_line(f, &s, rd, path);
+	return 0;
+}
+
+/* ---- for programs ------------------------------------------------------ */
+
+static void json_number(FILE *f, const char *name, uint64_t v)
+{
+	fprintf(f, ",\"%s\":%" PRIu64, name, v);
+}
+
+static void json_text(FILE *f, const char *name, const char *s)
+{
+	fprintf(f, ",\"%s\":", name);
+	text_json(f, s, strlen(s));
+}
+
+static void json_peers(FILE *f, const struct summary *s)
+{
+	fputs(",\"connections\":[", f);
+	for (size_t i = 0; i < s->npeers; i++) {
+		const struct peer *p = &s->peers[i];
+		_cleanup_free_ char *text = NULL;
+		size_t len = 0;
+		FILE *mem = open_memstream(&text, &len);
+
+		if (mem) {
+			addr_print(mem, p->address, p->len);
+			fclose(mem);
+		}
+		fprintf(f, "%s{\"address\":", i ? "," : "");
+		text_json(f, text ? text : "", len);
+		json_text(f, "type", socket_type_name(p->family, p->type));
+		fprintf(f, ",\"accepted\":%s", p->accepted ? "true" : "false");
+		json_number(f, "connections", p->connections);
+		json_number(f, "in", p->in);
+		json_number(f, "out", p->out);
+		json_text(f, "error", p->error && strerrorname_np(p->error) ? strerrorname_np(p->error) : "");
+		putc('}', f);
+	}
+	putc(']', f);
+}
+
+static void json_std(FILE *f, const struct summary *s)
+{
+	bool first = true;
+
+	fputs(",\"inherited\":[", f);
+	for (size_t i = 0; i < s->objects.n; i++) {
+		const struct object *o = &s->objects.list[i];
+
+		if (!o->inherited)
+			continue;
+		fprintf(f, "%s{\"object\":%u,\"stdin\":%s,\"stdout\":%s,\"stderr\":%s", first ? "" : ",", o->id,
+			o->std[0] ? "true" : "false", o->std[1] ? "true" : "false", o->std[2] ? "true" : "false");
+		json_text(f, "kind", obj_kind_name(o->kind));
+		json_number(f, "in", o->in);
+		json_number(f, "out", o->out);
+		putc('}', f);
+		first = false;
+	}
+	putc(']', f);
+}
+
+static void json_holes(FILE *f, const struct summary *s)
+{
+	fputs(",\"first_holes\":[", f);
+	for (size_t i = 0; i < s->nholes && i < SHOWN_HOLES; i++) {
+		fprintf(f, "%s{\"count\":%" PRIu64, i ? "," : "", s->holes[i].count);
+		json_text(f, "what", s->holes[i].what);
+		json_text(f, "where", s->holes[i].where);
+		json_text(f, "why", s->holes[i].why);
+		putc('}', f);
+	}
+	putc(']', f);
+}
+
+static void json_counts(FILE *f, const struct summary *s)
+{
+	json_number(f, "events", s->events);
+	json_number(f, "processes", s->forks + 1);
+	json_number(f, "threads", s->threads);
+	json_number(f, "programs", s->execs);
+	json_number(f, "signals", s->signals);
+	json_number(f, "clock_readings", s->clocks);
+	json_number(f, "sleeps", s->sleeps);
+	json_number(f, "waits", s->waits);
+	json_number(f, "random_calls", s->randoms);
+	json_number(f, "random_bytes", s->random_bytes);
+	json_number(f, "files_image", s->image);
+	json_number(f, "files_snapshot", s->snapshots);
+	json_number(f, "files_snapshot_bytes", s->snapshot_bytes);
+	json_number(f, "files_absent", s->absent);
+	json_number(f, "files_unread", s->unread);
+	json_number(f, "directories", s->dirs);
+	json_number(f, "synthetic", s->synth);
+	json_number(f, "synthetic_bytes", s->synth_bytes);
+	json_number(f, "outputs_written", s->written);
+	json_number(f, "outputs_written_bytes", s->written_bytes);
+	json_number(f, "outputs_deleted", s->deleted);
+	json_number(f, "outputs_changed", s->changed);
+}
+
+int show_summary_json(struct capsule_reader *rd, const char *path, FILE *f, struct err *err)
+{
+	_cleanup_(summary_clear) struct summary s = { 0 };
+	const struct capsule_end *end = capsule_end(rd);
+	uint8_t digest[32];
+	char hex[SHA256_HEX];
+	const char *why;
+
+	if (gather(&s, rd, err) < 0)
+		return -err->code;
+	capsule_digest(rd, digest);
+	sha256_hex(digest, hex);
+	fputs("{\"file\":", f);
+	text_json(f, path, strlen(path));
+	json_number(f, "size", capsule_size(rd));
+	json_text(f, "digest", hex);
+	fputs(",\"manifest\":{", f);
+	json_manifest(f, capsule_manifest(rd));
+	putc('}', f);
+	json_number(f, "duration", end ? end->duration : s.last);
+	json_counts(f, &s);
+	json_peers(f, &s);
+	json_std(f, &s);
+	if (s.ended)
+		fprintf(f, ",\"status\":%" PRId32, s.status);
+	else
+		fputs(",\"status\":null", f);
+	fprintf(f, ",\"complete\":%s", capsule_complete(rd, &why) ? "true" : "false");
+	json_text(f, "cut_short", why ? why : "");
+	json_number(f, "lost", end ? end->lost : 0);
+	json_number(f, "holes", s.nholes);
+	json_holes(f, &s);
+	fputs("}\n", f);
+	return 0;
+}
