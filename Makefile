@@ -99,15 +99,19 @@ $O/tests/unit/%: $O/tests/unit/%.o $(ARCHIVES)
 $O/tests/fuzz/%: $O/tests/fuzz/%.o $O/tests/fuzz_main.o $(ARCHIVES)
 	$(call run,LD)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< $O/tests/fuzz_main.o -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(PKG_LIBS)
 # The programs that are recorded are strangers to our code.
-$O/tests/%: tests/%.c
+STRANGER  := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra
+$O/tests/programs/%: tests/programs/%.c
 	@mkdir -p $(@D)
-	$(call run,CC)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -pthread -o $@ $<
-$O/tests/%-static: tests/%.c
+	$(call run,CC)$(CC) $(STRANGER) -pthread -o $@ $<
+$O/tests/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
-	$(call run,CC)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -static -pthread -o $@ $<
-$O/tests/%-musl: tests/%.c
+	$(call run,CC)$(CC) $(STRANGER) -o $@ $<
+$O/tests/programs/%-static: tests/programs/%.c
 	@mkdir -p $(@D)
-	$(call run,CC)musl-gcc -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -static -o $@ $<
+	$(call run,CC)$(CC) $(STRANGER) -static -pthread -o $@ $<
+$O/tests/programs/%-musl: tests/programs/%.c
+	@mkdir -p $(@D)
+	$(call run,CC)musl-gcc $(STRANGER) -static -o $@ $<
 $O/tests/programs/alter: $O/tests/alter.o $O/format.a
 	@mkdir -p $(@D)
 	$(call run,LD)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
