@@ -3,6 +3,7 @@
 #ifndef CAPSULE_TESTS_HARNESS_H
 #define CAPSULE_TESTS_HARNESS_H
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,17 +36,25 @@
 			fail_msg("%s: %s", #call, (err).text);				\
 	} while (0)
 
-/* A path of its own for each call, in a directory that is removed at the end of the program. */
+static char scratch_dir[64];
+
+static inline void scratch_remove(void)
+{
+	rmdir(scratch_dir);
+}
+
+/* @name in a directory of this program alone, which goes when the program ends if the tests emptied it. Until the next call. */
 static inline const char *scratch_path(const char *name)
 {
-	static char dir[64], path[128];
+	static char path[128];
 
-	if (!dir[0]) {
-		snprintf(dir, sizeof(dir), "/tmp/capsule-test.XXXXXX");
-		if (!mkdtemp(dir))
+	if (!scratch_dir[0]) {
+		snprintf(scratch_dir, sizeof(scratch_dir), "/tmp/capsule-test.XXXXXX");
+		if (!mkdtemp(scratch_dir))
 			abort();
+		atexit(scratch_remove);
 	}
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	snprintf(path, sizeof(path), "%s/%s", scratch_dir, name);
 	return path;
 }
 
