@@ -343,6 +343,8 @@ void peer_show(struct replay *r, struct live *l, uint32_t order, bool hangup)
 {
 	size_t i = l->wanted;
 
+	if (i && l->rec->arrivals[i - 1].order > order)
+		return;		/* an earlier wait has shown it, and it was not read yet */
 	while (i < l->rec->narrivals && l->rec->arrivals[i].order < order)
 		i++;
 	if (i < l->rec->narrivals)

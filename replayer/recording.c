@@ -249,12 +249,16 @@ static void note_async_error(struct rec_object *o, const struct ev_call *c)
 	const struct ev_seg *seg = call_seg(c, 3);
 	int value;
 
+	if (c->nr == SYS_connect && c->ret == 0)
+		o->connected = true;
 	if (c->nr != SYS_getsockopt || c->ret < 0 || (int)c->args[1] != SOL_SOCKET || (int)c->args[2] != SO_ERROR)
 		return;
 	if (!seg || !seg->data || seg->len < sizeof(value))
 		return;
 	memcpy(&value, seg->data, sizeof(value));
-	if (value > 0 && value < 4096 && !o->async_error)
+	if (value == 0)
+		o->connected = true;
+	if (value > 0 && value < 4096 && !o->connected && !o->narrivals && !o->nout)
 		o->async_error = value;
 }
 
