@@ -630,6 +630,9 @@ static int on_a_small_disk(const char *dir)
 	assert_works(err, capsule_write(w, &sample_events[0], &err));
 	assert_works(err, capsule_writer_flush(w, &err));
 	assert_works(err, capsule_write_blob(w, noise, 600000, name, &err));
+	/* So that the last page, which the file has anyway, is all but full. */
+	assert_works(err, capsule_write_blob(w, noise, 8192 - 200 - size_of(path) % 4096, name, &err));
+	assert_true(size_of(path) % 4096 > 3800);
 	noise[0]++;
 	assert_fails(ENOSPC, err, capsule_write_blob(w, noise, 600000, name, &err));
 	fd = open(other, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
