@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,8 +25,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* @path below @root, whose symlinks lead nowhere else. */
-static int open_in(int root, const char *path, int flags)
+int open_in(int root, const char *path, int flags)
 {
 	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
 	long fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
@@ -183,24 +183,56 @@ static int lay_one(struct recording *rec, struct layer *layer, const struct ev_f
 	}
 }
 
-/* The directory in which a peer will bind its unix socket must be there, and ours. */
-static int lay_peer_dir(struct layer *layer, const struct rec_object *o, struct err *err)
+/*
+ * @dir without symlinks, as far as @root has it; what it has not stays as it
+ * is.  Into @real, of PATH_MAX bytes; false if it can't be told.
+ */
+static bool resolve_in(int root, const char *dir, char *real)
+{
+	char link[64], top[PATH_MAX], part[PATH_MAX];
+	ssize_t n, skip;
+
+	snprintf(part, sizeof(part), "%s", dir);
+	_cleanup_fd_ int fd = open_in(root, part, O_PATH);
+	while (fd == -ENOENT && part[1]) {
+		char *slash = strrchr(part, '/');
+
+		slash[slash == part] = 0;
+		fd = open_in(root, part, O_PATH);
+	}
+	if (fd < 0)
+		return false;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", root);
+	skip = readlink(link, top, sizeof(top));
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, real, PATH_MAX);
+	if (skip <= 0 || n < skip || n == PATH_MAX)
+		return false;
+	skip = skip == 1 ? 0 : skip;	/* "/" */
+	memmove(real, real + skip, (size_t)(n - skip));
+	real[n - skip] = 0;
+	n = n - skip == 1 ? 0 : n - skip;
+	return snprintf(real + n, (size_t)(PATH_MAX - n), "%s", dir + (part[1] ? strlen(part) : 0)) < PATH_MAX - n;
+}
+
+/* The directory in which a peer will bind its unix socket must be there, and ours. Where it can't be, the connection will be a miss. */
+static void lay_peer_dir(int root, struct layer *layer, const struct rec_object *o)
 {
 	struct sockaddr_un un = { 0 };
-	char *slash;
+	struct err ignored = ERR_INIT;
+	char real[PATH_MAX], *slash;
 
 	if (!o->o || o->o->kind != OBJ_SOCKET || o->o->family != AF_UNIX || o->o->remote.len <= sizeof(sa_family_t) ||
 	    o->o->remote.len > sizeof(un))
-		return 0;
+		return;
 	memcpy(&un, o->o->remote.data, o->o->remote.len);
 	un.sun_path[sizeof(un.sun_path) - 1] = 0;
 	slash = strrchr(un.sun_path, '/');
 	if (un.sun_path[0] != '/' || slash == un.sun_path)
-		return 0;
+		return;
 	*slash = 0;
-	if (!path_is_clean(un.sun_path, strlen(un.sun_path)))
-		return 0;
-	return layer_dir(layer, un.sun_path, 0755, err);
+	if (path_is_clean(un.sun_path, strlen(un.sun_path)) && resolve_in(root, un.sun_path, real) && real[1])
+		layer_dir(layer, real, 0755, &ignored);
 }
 
 static bool synthetic_path(const char *path)
@@ -218,15 +250,16 @@ static bool synthetic_path(const char *path)
 
 int files_lay(void *ctx, struct layer *layer, struct err *err)
 {
-	struct recording *rec = ctx;
+	const struct replay *r = ctx;
+	struct recording *rec = r->rec;
 
 	/* Sorted by path: a directory comes before what is in it. */
 	for (size_t i = 0; i < rec->nfiles; i++)
 		if (!synthetic_path(rec->files[i]->path) && lay_one(rec, layer, rec->files[i], err) < 0)
 			return err_in(err, "laying over %s", rec->files[i]->path);
-	for (size_t i = 1; i < rec->nobjects; i++)
-		if (lay_peer_dir(layer, &rec->objects[i], err) < 0)
-			return err_in(err, "making room for a unix socket");
+	_cleanup_fd_ int root = open(r->opts->rootfs ? r->opts->rootfs : rec->m->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 1; root >= 0 && i < rec->nobjects; i++)
+		lay_peer_dir(root, layer, &rec->objects[i]);
 	return 0;
 }
 

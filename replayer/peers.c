@@ -59,19 +59,27 @@ static bool is_abstract(const struct address *a)
 	return a->len > sizeof(sa_family_t) && !((const struct sockaddr_un *)&a->ss)->sun_path[0];
 }
 
-/* A unix path of the guest, as the supervisor reaches it: through the sandbox's root directory. */
-static bool through_root(struct replay *r, struct address *a)
+/*
+ * A unix path of the guest, as the supervisor reaches it: through the
+ * directory that it is in, found below the sandbox's root, where symlinks lead
+ * to the sandbox's own.  @dir: that directory, open as long as @a is used.
+ */
+static bool through_root(struct replay *r, struct address *a, int *dir)
 {
 	struct sockaddr_un *un = (void *)&a->ss;
-	char path[sizeof(un->sun_path) + 1];
+	char path[sizeof(un->sun_path) + 2] = "/", *slash;
 	int n;
 
 	if (a->ss.ss_family != AF_UNIX || a->len <= sizeof(sa_family_t) || is_abstract(a))
 		return true;
-	memcpy(path, un->sun_path, sizeof(un->sun_path));
-	path[sizeof(un->sun_path)] = 0;
-	n = snprintf(un->sun_path, sizeof(un->sun_path), "/proc/self/fd/%d%s%s", sandbox_root(r->sb),
-		     path[0] == '/' ? "" : "/", path);
+	memcpy(path + (un->sun_path[0] != '/'), un->sun_path, sizeof(un->sun_path));
+	path[sizeof(path) - 1] = 0;
+	slash = strrchr(path, '/');
+	*slash = 0;
+	*dir = open_in(sandbox_root(r->sb), slash == path ? "/" : path, O_PATH | O_DIRECTORY);
+	if (*dir < 0)
+		return false;
+	n = snprintf(un->sun_path, sizeof(un->sun_path), "/proc/self/fd/%d/%s", *dir, slash + 1);
 	a->len = sizeof(*un);
 	return n > 0 && (size_t)n < sizeof(un->sun_path);
 }
@@ -99,13 +107,14 @@ static int bound_socket(struct replay *r, const struct address *at, int type)
 	if (fd < 0)
 		return -errno;
 	allow_any_address(fd, a.ss.ss_family);
-	if (!through_root(r, &a))
-		return -ENAMETOOLONG;
+	_cleanup_fd_ int dir = -1;
+	if (!through_root(r, &a, &dir))
+		return -ENOENT;
 	if (a.ss.ss_family == AF_UNIX && !is_abstract(&a) && a.len > sizeof(sa_family_t)) {
 		const char *path = ((struct sockaddr_un *)&a.ss)->sun_path;
 
-		if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-			unlink(path);
+		if (lstat(path, &st) == 0 && (S_ISSOCK(st.st_mode) || S_ISLNK(st.st_mode)))
+			unlink(path);	/* of the overlay: the recorded name of a server that is not here */
 	}
 	if (bind(fd, (struct sockaddr *)&a.ss, a.len) < 0)
 		return -errno;
@@ -166,7 +175,9 @@ int peer_connect(struct replay *r, struct live *l, int guest, const struct bytes
 			return -errno;
 		bind_local(l, guest);
 		path = a;
-		through_root(r, &path);
+		_cleanup_fd_ int dir = -1;
+		if (!through_root(r, &path, &dir))
+			return -ENOENT;
 		e = connect(guest, (struct sockaddr *)&path.ss, path.len) < 0 ? -errno : 0;
 		if (e < 0 && e != -EINPROGRESS)
 			return e;
@@ -196,7 +207,8 @@ int peer_datagram(struct replay *r, struct live *l, int guest)
 	if (remote.len && (has_port(&remote) || remote.ss.ss_family == AF_UNIX)) {
 		fd = bound_socket(r, &remote, SOCK_DGRAM);
 		local = remote;
-		through_root(r, &local);
+		_cleanup_fd_ int dir = -1;
+		through_root(r, &local, &dir);
 		/* Connected datagram sockets hear only their peer; -EADDRINUSE: a peer of this address is there already. */
 		if (fd >= 0 && address_of(&l->rec->o->remote, &remote))
 			(void)!connect(guest, (struct sockaddr *)&local.ss, local.len);
@@ -233,7 +245,8 @@ static int say_datagram(struct replay *r, struct live *l, const struct rec_arriv
 	if (connected) {
 		n = send(l->fd, a->data.data, a->data.len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} else {
-		if (!address_of(&l->rec->o->local, &to) || !through_root(r, &to))
+		_cleanup_fd_ int dir = -1;
+		if (!address_of(&l->rec->o->local, &to) || !through_root(r, &to, &dir))
 			return -EDESTADDRREQ;
 		n = sendto(l->fd, a->data.data, a->data.len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to.ss,
 			   to.len);
@@ -269,7 +282,9 @@ static int say_connection(struct replay *r, struct live *l, const struct rec_arr
 		return 0;
 	if (!(conn->rec->o && address_of(&conn->rec->o->local, &to)) && !address_of(&l->rec->o->local, &to))
 		return -EDESTADDRREQ;
-	through_root(r, &to);
+	_cleanup_fd_ int dir = -1;
+	if (!through_root(r, &to, &dir))
+		return -ENOENT;
 	_cleanup_fd_ int fd = socket(to.ss.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;

@@ -133,7 +133,7 @@ static int start(struct replay *r, struct err *err)
 	char command[PATH_MAX];
 	struct sandbox_spec spec = {
 		.rootfs = rootfs, .m = m, .exec_path = command,
-		.argv = r->opts->argv, .fds = fds, .lay = files_lay, .ctx = r->rec, .binds = r->opts->binds,
+		.argv = r->opts->argv, .fds = fds, .lay = files_lay, .ctx = r, .binds = r->opts->binds,
 		.nbinds = r->opts->nbinds, .shared_size = streams_size(r->streams),
 		.monotonic_offset = offset_to(m->monotonic, CLOCK_MONOTONIC),
 		.boottime_offset = offset_to(m->boottime, CLOCK_BOOTTIME),

@@ -225,6 +225,8 @@ void verdict_end(struct replay *r);
 void escape(char *out, size_t room, const uint8_t *data, size_t len);
 
 /* ---- files.c ---- */
+/* @path below @root, whose symlinks lead nowhere else. A fd, or -errno. */
+int open_in(int root, const char *path, int flags);
 /* Image files against the root file system; a difference is an error, or a note with allow_changed. */
 int files_check(struct recording *rec, const char *rootfs, bool allow_changed, struct verdict *v, struct err *err);
 /*
@@ -232,7 +234,7 @@ int files_check(struct recording *rec, const char *rootfs, bool allow_changed, s
  * very path (AT_EXECFN) that it saw.
  */
 void files_find_command(const struct recording *rec, const char *rootfs, const char *name, char *buf, size_t len);
-/* struct sandbox_spec's lay; ctx is the recording. */
+/* struct sandbox_spec's lay; ctx is the struct replay. */
 int files_lay(void *ctx, struct layer *layer, struct err *err);
 /* The files that the guest changed against the recorded ones. */
 void files_compare(struct replay *r);
