@@ -25,6 +25,7 @@ struct call {
 	struct rec_fd fd, fd2;
 	__u8 flags;		/* REC_F_* */
 	bool wake;
+	bool stop;		/* the process, until the recorder has seen this */
 };
 
 /* ---- the record itself ------------------------------------------------------------ */
@@ -65,6 +66,9 @@ static __always_inline void give_call(struct call *c, __u16 index)
 		if (r)
 			fill_call(r, c, index);
 	}
+	/* Only who has told of it may stop: else nobody would continue it. */
+	if (r && c->stop && bpf_send_signal(SIGSTOP) == 0)
+		r->h.flags |= REC_F_STOPPED;
 	if (r)
 		bpf_ringbuf_submit(r, submit_flags(c->wake));
 	else
@@ -99,7 +103,7 @@ static __always_inline void give_message(struct call *c, __u32 i)
 		t->fault = 1;
 		return;
 	}
-	give_msg(t, i, 0, t->ret, c->d->arg[i].flow & SC_OUT);
+	give_msg(t, i, 0, t->ret);
 }
 
 struct messages {
@@ -111,6 +115,7 @@ static long one_message(__u32 i, struct messages *m)
 {
 	struct call *c = m->c;
 	struct rec_thread *t = c->t;
+	__s64 ret = t->ret;
 
 	if (i >= m->count)
 		return 1;
@@ -118,8 +123,10 @@ static long one_message(__u32 i, struct messages *m)
 	if (bpf_probe_read_user(t->msg, 64, (void *)(t->args[m->arg & 7] + 64 * i)))
 		t->fault = 1;
 	else
-		give_msg(t, m->arg, i, (__u32)t->msg[MSG_WORDS], t->nr == NR_recvmmsg);
+		give_msg(t, m->arg, i, (__u32)t->msg[MSG_WORDS]);
+	t->ret = (__u32)t->msg[MSG_WORDS];	/* each message is told as a call of its own */
 	give_call(c, i);
+	t->ret = ret;
 	return 0;
 }
 
@@ -467,8 +474,8 @@ static __always_inline __u32 open_flags(const struct rec_thread *t)
 
 static __always_inline __s64 ctime_of(struct inode *inode)
 {
-	if (bpf_core_field_exists(inode->i_ctime_sec))
-		return BPF_CORE_READ(inode, i_ctime_sec) * 1000000000ll + BPF_CORE_READ(inode, i_ctime_nsec);
+	if (bpf_core_field_exists(inode->i_ctime_sec))	/* the highest bit of nsec is the kernel's own: I_CTIME_QUERIED */
+		return BPF_CORE_READ(inode, i_ctime_sec) * 1000000000ll + (BPF_CORE_READ(inode, i_ctime_nsec) & 0x7fffffff);
 	if (bpf_core_field_exists(((struct inode___66 *)inode)->__i_ctime))
 		return BPF_CORE_READ((struct inode___66 *)inode, __i_ctime.tv_sec) * 1000000000ll +
 		       BPF_CORE_READ((struct inode___66 *)inode, __i_ctime.tv_nsec);
@@ -494,10 +501,7 @@ static __always_inline void hold(struct call *c, const struct rec_state *s)
 		return;
 	mark(&c->fd2, MARK_KNOWN);
 	c->wake = true;
-	if (!(s->fmode & FMODE_WRITE) && BPF_CORE_READ(task, signal, nr_threads) > 1)
-		return;
-	if (bpf_send_signal(SIGSTOP) == 0)
-		c->flags |= REC_F_STOPPED;
+	c->stop = (s->fmode & FMODE_WRITE) || BPF_CORE_READ(task, signal, nr_threads) == 1;
 }
 
 static __noinline int give_opened(struct call *c)
@@ -522,7 +526,7 @@ static __noinline int give_opened(struct call *c)
 	give_path(t, REC_ARG_OPENED, 0, &w);
 	if (s.fmode & FMODE_CREATED)
 		mark(&c->fd2, MARK_CREATED | MARK_KNOWN);
-	if (!in_image(&w))
+	if (!in_image(&w) || (s.fmode & FMODE_WRITE))
 		hold(c, &s);
 	return 0;
 }

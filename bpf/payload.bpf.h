@@ -169,23 +169,20 @@ enum { MSG_NAME, MSG_NAMELEN, MSG_IOV, MSG_IOVLEN, MSG_CONTROL, MSG_CONTROLLEN, 
 #define CONTROL_MAX 4096
 
 /* The message in t->msg, of which @n bytes moved. */
-__noinline int give_msg(struct rec_thread *t, __u8 arg, __u16 index, __u64 n, __u32 out)
+__noinline int give_msg(struct rec_thread *t, __u8 arg, __u16 index, __u64 n)
 {
 	__u64 control;
-	__u32 name, flags;
+	__u32 name;
 
 	if (!t)
 		return 0;
 	control = t->msg[MSG_CONTROLLEN];
 	name = t->msg[MSG_NAMELEN];
-	flags = t->msg[MSG_FLAGS];
 	if (t->msg[MSG_NAME] && name)
 		give(t, SEG_REMOTE_, index, t->msg[MSG_NAME], name > 128 ? 128 : name);
 	if (t->msg[MSG_CONTROL] && control)
 		give(t, SEG_CONTROL_, index, t->msg[MSG_CONTROL], control > CONTROL_MAX ? CONTROL_MAX : control);
 	give_iov(t, arg, index, t->msg[MSG_IOV], t->msg[MSG_IOVLEN], n);
-	if (out && flags)
-		give_kernel(t, REC_ARG_MSGFLAGS, index, &t->msg[MSG_FLAGS], sizeof(flags));
 	return 0;
 }
 

@@ -300,7 +300,7 @@ int BPF_PROG(on_signal, int sig, struct kernel_siginfo *info, struct task_struct
 
 	if (!t || !t->active || result != 0)	/* TRACE_SIGNAL_DELIVERED */
 		return 0;
-	if (sender->tgid == recorder_tgid && sig == SIGCONT)
+	if (sig == SIGCONT && number_of(sender) == recorder_tgid)
 		return 0;
 	if (thread_of(sender))
 		return 0;

@@ -52,9 +52,7 @@ enum {
 	REC_ARG_STATE = 0x91,	/* struct rec_state of it */
 	REC_ARG_SOURCE = 0x92,	/* the same path of the file that sendfile read */
 	REC_ARG_OFFSET = 0x93,	/* __u64: where in it the bytes began */
-	REC_ARG_MSGFLAGS = 0x94,	/* __u32: msg_flags of a received message */
-	REC_ARG_INHERITED = 0x95,	/* the path of an inherited file */
-	REC_ARG_EXE = 0x96,	/* the path of the program */
+	REC_ARG_INHERITED = 0x94,	/* the path of an inherited file; index: its fd */
 };
 
 /*

@@ -12,8 +12,8 @@
 #include <bpf/bpf_tracing.h>
 
 /* Set by the recorder before loading. */
-const volatile __u32 recorder_tgid;
 const volatile __u32 ns_level;		/* of the recorder's pid namespace */
+const volatile __u32 recorder_tgid;	/* in it */
 const volatile __u32 ring_bytes = 1 << 24;
 
 __u64 lost;				/* records that found no room */

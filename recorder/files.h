@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The state of paths: before the scope first used them (EV_FILE), and at the
+ * end, of those that it changed (EV_OUTPUT).
+ *
+ * What was before is decided at first use, and corrected when a later record
+ * proves it wrong: the recorder looks a little after the program did.  So the
+ * states stay in memory until the end; contents go into the capsule at once.
+ */
+#ifndef CAPSULE_FILES_H
+#define CAPSULE_FILES_H
+
+#include "recorder/paths.h"
+#include "recorder/state.h"
+
+int files_new(struct files **ret, struct err *err);
+void files_free(struct files *fs);	/* NULL is fine */
+
+/* A file that is open: where its content can be read, and what it was when it was opened. */
+struct opened {
+	const char *path;	/* absolute and clean */
+	pid_t pid;
+	int fd;			/* of @pid's; -1: none, read it by its path */
+	uint64_t ino;
+	const struct rec_state *state;
+};
+
+/* The scope opened a regular file. */
+void file_opened(struct recording *r, const struct opened *o);
+/* It was there already open, or as a program: content is kept, if it is not the image's. */
+void file_held(struct recording *r, const char *path, pid_t pid, int fd);
+/* It was looked at; @st: lstat() of it, as late as now. */
+void file_used(struct recording *r, const char *path, const struct stat *st);
+void file_absent(struct recording *r, const char *path);
+void file_link(struct recording *r, const char *path, const struct stat *st, const char *target);
+/* Each name in it, too. */
+void dir_listed(struct recording *r, const char *path);
+bool dir_known(const struct recording *r, const char *path);
+
+/* The scope made it: it was not there, unless the scope itself had removed it. */
+void file_created(struct recording *r, const char *path);
+void file_removed(struct recording *r, const char *path, bool dir);
+/* @path's content is new, its old one never seen. */
+void file_truncated(struct recording *r, const char *path);
+/* Mode, owner, times. */
+void file_changed(struct recording *r, const char *path);
+void file_renamed(struct recording *r, const char *from, const char *to);
+
+/* A little of what is put off, the hashes of the image's files: true if there is more. For idle times. */
+bool files_idle(struct recording *r);
+/* The states into the capsule. */
+void files_finish(struct recording *r);
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who the command is and where it runs, from /proc of the process that will be it. */
+#ifndef CAPSULE_IDENTITY_H
+#define CAPSULE_IDENTITY_H
+
+#include "recorder/recorder.h"
+
+#include <sys/types.h>
+
+/* Fresh memory, for manifest_free(). */
+int identity_of(struct manifest **ret, pid_t pid, const struct record_opts *opts, struct err *err);
+
+#endif

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "recorder/objects.h"
+
+#include "format/cleanup.h"
+#include "recorder/map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/sysmacros.h>
+
+struct object {
+	uint32_t id;
+	uint8_t class;		/* enum fd_class */
+	uint8_t kind;		/* enum obj_kind */
+	uint16_t family, type, protocol;
+	uint8_t local[REC_ADDR_MAX], remote[REC_ADDR_MAX];
+	uint16_t local_len, remote_len;
+	char *path;
+	uint64_t rdev;
+	uint32_t open_flags;
+	uint64_t offset;
+	int32_t *fds;
+	size_t nfds;
+	struct object *next;	/* of all, in order of appearance */
+};
+
+struct objects {
+	struct map by_inode;	/* (dev, ino), or (BY_RDEV, device number) → struct object */
+	struct map by_id;
+	struct object *first, **end;
+	uint32_t last;
+};
+
+#define BY_RDEV UINT64_MAX
+
+static void tell(struct recording *r, const struct object *o)
+{
+	struct event e = { .kind = EV_OBJECT };
+
+	e.object = (struct ev_object){
+		.id = o->id, .kind = o->kind, .family = o->family, .type = o->type, .protocol = o->protocol,
+		.local = { o->local, o->local_len }, .remote = { o->remote, o->remote_len },
+		.path = o->path ? o->path : "", .rdev = o->rdev, .open_flags = o->open_flags, .offset = o->offset,
+		.nfds = o->nfds, .fds = o->fds,
+	};
+	emit(r, &e);
+}
+
+static bool is_terminal(uint32_t dev)
+{
+	unsigned int major = dev >> 20;	/* the kernel's own form */
+
+	return major == 4 || major == 5 || (major >= 136 && major <= 143);
+}
+
+static uint8_t kind_of(const struct rec_fd *fd)
+{
+	switch (fd->class) {
+	case FDC_SOCK:
+		return OBJ_SOCKET;
+	case FDC_PIPE: case FDC_FIFO:
+		return OBJ_PIPE;
+	case FDC_CHR:
+		return is_terminal(fd->rdev) ? OBJ_TTY : OBJ_CHR;
+	case FDC_NULL:
+		return OBJ_CHR;
+	case FDC_SYNTH:
+		return OBJ_SYNTH;
+	case FDC_FILE:
+		return OBJ_FILE;
+	}
+	return OBJ_OTHER;
+}
+
+static bool is_device(const struct rec_fd *fd)
+{
+	return fd->class == FDC_CHR || fd->class == FDC_NULL;
+}
+
+static struct object *find(const struct objects *os, const struct rec_fd *fd)
+{
+	struct object *o = is_device(fd) ? map_get(&os->by_inode, BY_RDEV, fd->rdev) :
+					   map_get(&os->by_inode, fd->dev, fd->ino);
+
+	return o && o->class == fd->class ? o : NULL;	/* numbers of inodes are given again */
+}
+
+static int enter(struct objects *os, const struct rec_fd *fd, struct object *o)
+{
+	return is_device(fd) ? map_put(&os->by_inode, BY_RDEV, fd->rdev, o) :
+			       map_put(&os->by_inode, fd->dev, fd->ino, o);
+}
+
+static struct object *make(struct objects *os, const struct rec_fd *fd)
+{
+	_cleanup_free_ struct object *o = calloc(1, sizeof(*o));
+
+	if (!o)
+		return NULL;
+	o->class = fd->class;
+	o->kind = kind_of(fd);
+	if (is_device(fd))	/* as stat() gives it */
+		o->rdev = makedev(fd->rdev >> 20, fd->rdev & 0xfffff);
+	o->id = os->last + 1;
+	if (enter(os, fd, o) < 0)
+		return NULL;
+	if (map_put(&os->by_id, o->id, 0, o) < 0) {
+		map_take(&os->by_inode, is_device(fd) ? BY_RDEV : fd->dev, is_device(fd) ? fd->rdev : fd->ino);
+		return NULL;
+	}
+	os->last++;
+	*os->end = o;
+	os->end = &o->next;
+	return TAKE_PTR(o);
+}
+
+const struct rec_sock *sock_of(const struct parts *p, const struct rec_fd *fd)
+{
+	for (size_t i = 0; p && i < p->nsocks; i++)
+		if (p->sock[i].ino == fd->ino && p->sock[i].dev == fd->dev)
+			return &p->sock[i];
+	return NULL;
+}
+
+static bool is_new_address(const uint8_t *old, uint16_t old_len, const uint8_t *new, uint16_t len)
+{
+	return len > sizeof(sa_family_t) && (len != old_len || memcmp(old, new, len) != 0);
+}
+
+/* What became known stays known: a closed connection has no far end any more, and had one. */
+static bool learn(struct object *o, const struct rec_sock *s)
+{
+	bool news = false;
+
+	if (!s)
+		return false;
+	news = o->family != s->family || o->type != s->type || o->protocol != s->protocol;
+	o->family = s->family;
+	o->type = s->type;
+	o->protocol = s->protocol;
+	if (is_new_address(o->local, o->local_len, s->local, s->local_len)) {
+		memcpy(o->local, s->local, s->local_len);
+		o->local_len = s->local_len;
+		news = true;
+	}
+	if (is_new_address(o->remote, o->remote_len, s->remote, s->remote_len)) {
+		memcpy(o->remote, s->remote, s->remote_len);
+		o->remote_len = s->remote_len;
+		news = true;
+	}
+	return news;
+}
+
+uint32_t object_of(struct recording *r, const struct rec_fd *fd, const struct parts *p)
+{
+	struct object *o;
+	bool news;
+
+	if (!fd->outside)
+		return 0;
+	o = find(r->objects, fd);
+	news = !o;
+	if (!o)
+		o = make(r->objects, fd);
+	if (!o)
+		return 0;
+	news |= learn(o, sock_of(p, fd));
+	if (news)
+		tell(r, o);
+	return o->id;
+}
+
+static bool set_path(struct object *o, const char *path)
+{
+	if (o->path || !path || !*path)
+		return false;
+	o->path = strdup(path);
+	return o->path;
+}
+
+/* A file of /proc is the same object however often its inode is made anew. */
+static struct object *by_path(const struct objects *os, const struct rec_fd *fd, const char *path)
+{
+	for (struct object *o = os->first; o; o = o->next)
+		if (o->class == fd->class && o->path && strcmp(o->path, path) == 0)
+			return o;
+	return NULL;
+}
+
+uint32_t object_opened(struct recording *r, const struct rec_fd *fd, const char *path)
+{
+	struct object *o = fd->class == FDC_SYNTH ? by_path(r->objects, fd, path) : find(r->objects, fd);
+	bool news = !o;
+
+	if (o && enter(r->objects, fd, o) < 0)
+		return 0;
+	if (!o)
+		o = make(r->objects, fd);
+	if (!o)
+		return 0;
+	news |= set_path(o, path);
+	if (news)
+		tell(r, o);
+	return o->id;
+}
+
+int object_inherited(struct recording *r, const struct rec_fdinfo *f, const char *path, const struct parts *p)
+{
+	struct object *o = find(r->objects, &f->what);
+	int32_t *fds;
+
+	if (!o)
+		o = make(r->objects, &f->what);
+	if (!o)
+		return -ENOMEM;
+	fds = reallocarray(o->fds, o->nfds + 1, sizeof(*fds));
+	if (!fds)
+		return -ENOMEM;
+	o->fds = fds;
+	o->fds[o->nfds++] = f->fd;
+	o->open_flags = f->what.flags & (O_ACCMODE | O_APPEND | O_NONBLOCK);
+	o->offset = f->pos;
+	set_path(o, path);
+	learn(o, sock_of(p, &f->what));
+	return 0;
+}
+
+void objects_tell_inherited(struct recording *r)
+{
+	for (struct object *o = r->objects->first; o; o = o->next)
+		tell(r, o);
+}
+
+void object_meant(struct recording *r, uint32_t id, const void *addr, size_t len)
+{
+	struct object *o = map_get(&r->objects->by_id, id, 0);
+
+	if (!o || o->remote_len || len <= sizeof(sa_family_t) || len > sizeof(o->remote))
+		return;
+	memcpy(o->remote, addr, len);
+	o->remote_len = len;
+	tell(r, o);
+}
+
+bool object_is_datagram(const struct recording *r, uint32_t id)
+{
+	const struct object *o = map_get(&r->objects->by_id, id, 0);
+
+	return o && o->kind == OBJ_SOCKET && o->type == SOCK_DGRAM;
+}
+
+int objects_new(struct objects **ret, struct err *err)
+{
+	*ret = calloc(1, sizeof(**ret));
+	if (!*ret)
+		return err_set(err, ENOMEM, "out of memory");
+	(*ret)->end = &(*ret)->first;
+	return 0;
+}
+
+void objects_free(struct objects *os)
+{
+	if (!os)
+		return;
+	for (struct object *o = os->first, *next; o; o = next) {
+		next = o->next;
+		free(o->path);
+		free(o->fds);
+		free(o);
+	}
+	map_clear(&os->by_inode);
+	map_clear(&os->by_id);
+	free(os);
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "recorder/state.h"
+
+#include "format/cleanup.h"
+#include "recorder/files.h"
+#include "recorder/identity.h"
+#include "recorder/kernel.h"
+#include "recorder/objects.h"
+#include "recorder/spawn.h"
+#include "recorder/tasks.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+enum {
+	LOOK_EVERY = 10,	/* ms: at the ring, without being woken */
+	FLUSH_EVERY = 1000,	/* ms: what a killed recorder may lose */
+};
+
+/* ---- into the capsule ------------------------------------------------------------- */
+
+static void write_event(struct recording *r, struct event *e)
+{
+	struct err err = ERR_INIT;
+	int rc;
+
+	if (r->broken.code)
+		return;
+	e->time = r->now > r->start ? (uint64_t)(r->now - r->start) : 0;
+	e->task = r->task;
+	rc = capsule_write(r->w, e, &err);
+	if (rc == 0)
+		r->events++;
+	else if (rc != -EINVAL && rc != -EFBIG)
+		r->broken = err;
+	else if (e->kind != EV_HOLE)
+		emit_hole(r, "event", ev_kind_name(e->kind), err.text, 1);
+}
+
+void emit(struct recording *r, struct event *e)
+{
+	write_event(r, e);
+}
+
+void emit_hole(struct recording *r, const char *what, const char *where, const char *why, uint64_t count)
+{
+	struct event e = { .kind = EV_HOLE, .hole = { .what = what, .where = where, .why = why, .count = count } };
+
+	r->holes++;
+	write_event(r, &e);
+}
+
+void emit_holef(struct recording *r, const char *what, const char *why, const char *where, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, where);
+	vsnprintf(text, sizeof(text), where, ap);
+	va_end(ap);
+	emit_hole(r, what, text, why, 1);
+}
+
+/* ---- while it runs ---------------------------------------------------------------------- */
+
+struct run {
+	struct recording r;
+	struct kernel *k;
+	struct our_signals signals;
+	struct command cmd;
+	bool ended;		/* the command */
+	bool leave;		/* it has ended, and we were asked to go before its descendants do */
+	int status;
+};
+
+static int64_t boottime(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+static int on_record(void *ctx, void *data, size_t len)
+{
+	struct recording *r = ctx;
+
+	return assemble_feed(r->assembler, data, len);
+}
+
+static void reap(struct run *run)
+{
+	pid_t pid;
+
+	do
+		pid = waitpid(run->cmd.pid, &run->status, WNOHANG);
+	while (pid < 0 && errno == EINTR);
+	run->ended |= pid == run->cmd.pid;
+}
+
+static void take_signals(struct run *run)
+{
+	struct signalfd_siginfo s;
+
+	while (read(run->signals.fd, &s, sizeof(s)) == sizeof(s)) {
+		if (s.ssi_signo == SIGINT || s.ssi_signo == SIGQUIT) {
+			run->leave |= run->ended;	/* the terminal's go to the command by themselves */
+		} else if (s.ssi_signo != SIGCHLD) {
+			if (run->ended)
+				run->leave = true;
+			else
+				kill(run->cmd.pid, (int)s.ssi_signo);
+		}
+	}
+	if (!run->ended)
+		reap(run);
+}
+
+/* Until the last thread of the scope is gone. */
+static void loop(struct run *run)
+{
+	struct pollfd fds[] = { { .fd = kernel_fd(run->k), .events = POLLIN }, { .fd = run->signals.fd, .events = POLLIN } };
+	int64_t flushed = boottime();
+	struct err err = ERR_INIT;
+
+	while (!run->leave) {
+		bool over = run->ended && kernel_live(run->k) <= 0;	/* before the last look at the ring */
+		int n = kernel_consume(run->k, on_record, &run->r);
+
+		if (over)
+			break;
+		if (n == 0 && boottime() - flushed > FLUSH_EVERY * 1000000ll) {
+			if (!run->r.broken.code && capsule_writer_flush(run->r.w, &err) < 0)
+				run->r.broken = err;
+			flushed = boottime();
+		}
+		if (n == 0 && files_idle(&run->r))
+			continue;
+		poll(fds, 2, LOOK_EVERY);
+		if (fds[1].revents)
+			take_signals(run);
+	}
+}
+
+/* ---- beginning and end ------------------------------------------------------------------------ */
+
+static int begin(struct run *run, const struct record_opts *opts, struct err *err)
+{
+	struct recording *r = &run->r;
+
+	r->opts = opts;
+	run->signals.fd = -1;
+	run->cmd = (struct command){ .pid = -1, .pidfd = -1, .go = -1, .failed = -1 };
+	/* The guard first: it must hold nothing of what follows. */
+	if (guard_start(&r->guard, err) < 0 || kernel_load(&run->k, opts->ring, err) < 0)
+		return -err->code;
+	if (tasks_new(&r->tasks, err) < 0 || objects_new(&r->objects, err) < 0 || files_new(&r->files, err) < 0 ||
+	    assembler_new(&r->assembler, &call_ops, r, err) < 0)
+		return -err->code;
+	return signals_take(&run->signals, err);
+}
+
+static int open_capsule(struct run *run, struct err *err)
+{
+	struct manifest *m = NULL;
+	int rc;
+
+	if (identity_of(&m, run->cmd.pid, run->r.opts, err) < 0)
+		return -err->code;
+	run->r.start = m->boottime;
+	rc = capsule_writer_open(&run->r.w, run->r.opts->file, m, err);
+	manifest_free(m);
+	return rc;
+}
+
+static int start(struct run *run, struct err *err)
+{
+	struct task *first;
+
+	if (command_spawn(&run->cmd, run->r.opts, &run->signals, err) < 0 || open_capsule(run, err) < 0)
+		return -err->code;
+	first = task_add(run->r.tasks, (uint32_t)run->cmd.pid, (uint32_t)run->cmd.pid);
+	if (!first)
+		return err_set(err, ENOMEM, "out of memory");
+	guard_add(run->r.guard, run->cmd.pid);
+	if (kernel_follow(run->k, run->cmd.pid, run->cmd.pidfd, err) < 0)
+		return -err->code;
+	return kernel_attach(run->k, err);
+}
+
+static void end_run(struct run *run)
+{
+	kernel_free(run->k);
+	command_end(&run->cmd);
+	signals_give_back(&run->signals);
+	assembler_free(run->r.assembler);
+	tasks_forget(run->r.tasks);
+	objects_free(run->r.objects);
+	files_free(run->r.files);
+	capsule_writer_free(run->r.w);
+	guard_stop(run->r.guard);
+}
+
+/* A child that waits for our word ends when there is none. */
+static void give_up(struct run *run)
+{
+	if (run->cmd.pid <= 0)
+		return;
+	close(run->cmd.go);
+	run->cmd.go = -1;
+	waitpid(run->cmd.pid, NULL, 0);
+}
+
+static void finish(struct run *run, struct record_result *ret)
+{
+	struct recording *r = &run->r;
+	struct capsule_end end = { .status = run->status };
+	struct err err = ERR_INIT;
+	struct stat st;
+
+	r->now = boottime();
+	end.duration = (uint64_t)(r->now - r->start);
+	kernel_detach(run->k);
+	kernel_consume(run->k, on_record, r);
+	r->task = 0;
+	if (kernel_lost(run->k) > r->lost)
+		call_ops.lost(r, (uint32_t)(kernel_lost(run->k) - r->lost));
+	if (run->leave && kernel_live(run->k) > 0)
+		emit_hole(r, "task", "end", "the recorder was told to end before these threads had", (uint64_t)kernel_live(run->k));
+	files_finish(r);
+	end.lost = r->lost;
+	end.holes = r->holes;
+	if (capsule_writer_finish(TAKE_PTR(r->w), &end, &err) < 0 && !r->broken.code)
+		r->broken = err;
+	ret->started = true;
+	ret->status = run->status;
+	ret->events = r->events;
+	ret->holes = r->holes;
+	ret->broken = r->broken;
+	if (stat(r->opts->file, &st) == 0)
+		ret->size = (uint64_t)st.st_size;
+}
+
+int record_run(const struct record_opts *opts, struct record_result *ret, struct err *err)
+{
+	_cleanup_(end_run) struct run run = { 0 };
+
+	*ret = (struct record_result){ 0 };
+	if (begin(&run, opts, err) < 0)
+		return -err->code;
+	if (start(&run, err) < 0) {
+		give_up(&run);
+		return -err->code;
+	}
+	ret->exec_error = command_go(&run.cmd);
+	if (ret->exec_error) {
+		waitpid(run.cmd.pid, NULL, 0);
+		unlink(opts->file);	/* a capsule of nothing */
+		return 0;
+	}
+	loop(&run);
+	finish(&run, ret);
+	return 0;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "recorder/tasks.h"
+
+#include "format/cleanup.h"
+#include "recorder/map.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct tasks {
+	struct map by_tid;
+	uint32_t last;		/* number given */
+};
+
+static void task_free(struct task *t)
+{
+	if (!t)
+		return;
+	task_drop_held(t);
+	free(t);
+}
+
+struct task *task_add(struct tasks *ts, uint32_t tid, uint32_t tgid)
+{
+	struct task *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	task_free(map_take(&ts->by_tid, tid, 0));
+	if (map_put(&ts->by_tid, tid, 0, t) < 0) {
+		free(t);
+		return NULL;
+	}
+	t->tid = tid;
+	t->tgid = tgid;
+	t->number = ++ts->last;
+	return t;
+}
+
+struct task *task_of(struct tasks *ts, uint32_t tid)
+{
+	struct task *t = map_get(&ts->by_tid, tid, 0);
+
+	return t ? t : task_add(ts, tid, tid);
+}
+
+void task_rename(struct tasks *ts, uint32_t from, uint32_t to)
+{
+	struct task *t;
+
+	if (from == to)
+		return;
+	t = map_take(&ts->by_tid, from, 0);
+	if (!t)
+		return;
+	task_free(map_take(&ts->by_tid, to, 0));
+	t->tid = to;
+	if (map_put(&ts->by_tid, to, 0, t) < 0)
+		task_free(t);
+}
+
+void task_end(struct tasks *ts, uint32_t tid)
+{
+	task_free(map_take(&ts->by_tid, tid, 0));
+}
+
+void task_drop_held(struct task *t)
+{
+	free(t->held);
+	parts_free(t->held_parts);
+	t->held = NULL;
+	t->held_parts = NULL;
+}
+
+int task_hold(struct task *t, const struct rec_call *c, struct parts *p)
+{
+	task_drop_held(t);
+	_cleanup_free_ struct rec_call *held = malloc(sizeof(*held));
+	if (!held)
+		return -ENOMEM;
+	t->held_parts = parts_take(p);
+	if (!t->held_parts)
+		return -ENOMEM;
+	*held = *c;
+	t->held = TAKE_PTR(held);
+	return 0;
+}
+
+int tasks_new(struct tasks **ret, struct err *err)
+{
+	*ret = calloc(1, sizeof(**ret));
+	return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
+}
+
+void tasks_forget(struct tasks *ts)
+{
+	if (!ts)
+		return;
+	for (size_t i = 0; i < ts->by_tid.room; i++)
+		task_free(ts->by_tid.slots[i].value);
+	map_clear(&ts->by_tid);
+	free(ts);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The threads of the scope: their numbers in the capsule, and calls that have ended for the kernel but not for them. */
+#ifndef CAPSULE_TASKS_H
+#define CAPSULE_TASKS_H
+
+#include "recorder/assemble.h"
+
+#include <sys/types.h>
+
+struct task {
+	uint32_t tid, tgid;
+	uint32_t number;	/* from 1 */
+	/* A call that was interrupted: it is forgotten if it was made again, else it is written with EINTR. */
+	struct rec_call *held;
+	struct parts *held_parts;
+};
+
+struct tasks;
+
+int tasks_new(struct tasks **ret, struct err *err);
+void tasks_forget(struct tasks *ts);	/* NULL is fine */
+/* The thread, made if it is new (its fork was lost); NULL: no memory. */
+struct task *task_of(struct tasks *ts, uint32_t tid);
+/* A new thread; what was known by that number is forgotten. */
+struct task *task_add(struct tasks *ts, uint32_t tid, uint32_t tgid);
+/* A thread goes on under another number: the program it started is its process's first thread. */
+void task_rename(struct tasks *ts, uint32_t from, uint32_t to);
+void task_end(struct tasks *ts, uint32_t tid);
+void task_drop_held(struct task *t);
+/* 0, or -ENOMEM; takes over what is in @p. */
+int task_hold(struct task *t, const struct rec_call *c, struct parts *p);
+
+#endif
