@@ -101,6 +101,66 @@ static void drain_datagram(struct call *c, int fd)
 		(void)!recv(copy, &byte, 1, MSG_DONTWAIT | MSG_TRUNC);
 }
 
+/*
+ * A chunk that is more than the kernel holds between us and the guest: it is
+ * taken off the guest's end as fast as it is said, and then given by hand.
+ */
+static void drain_stream(struct replay *r, struct call *c, struct live *l, size_t upto)
+{
+	size_t left = l->rec->arrivals[upto - 1].data.len;
+	uint8_t buf[65536];
+
+	_cleanup_fd_ int copy = guest_fd(c->t->tgid, (int)c->args[0]);
+	while (copy >= 0 && left) {
+		struct pollfd p = { .fd = copy, .events = POLLIN };
+		ssize_t n;
+
+		if (poll(&p, 1, 1000) <= 0 || !(p.revents & POLLIN))
+			return;
+		n = read(copy, buf, left < sizeof(buf) ? left : sizeof(buf));
+		if (n <= 0)
+			return;
+		left -= (size_t)n;
+		peer_flush(r, l);
+	}
+}
+
+static bool has_room(const struct call *c, size_t len)
+{
+	struct guest_iov iov;
+	uint64_t msghdr;
+
+	return guest_iov_of(c->t->tid, c->nr, c->args, 0, &iov, &msghdr) == 0 && iov.total >= len;
+}
+
+static bool is_peek(const struct call *c)
+{
+	return (c->nr == SYS_recvfrom && (c->args[3] & MSG_PEEK)) || (c->nr == SYS_recvmsg && (c->args[2] & MSG_PEEK));
+}
+
+/* Messages come with their senders, of which an unconnected socket has many and our end is but one. */
+static bool is_message(const struct live *l)
+{
+	return l->rec->o && l->rec->o->kind == OBJ_SOCKET && (l->rec->o->type & 0xf) != SOCK_STREAM;
+}
+
+/* The recorded call's bytes are on their way to the guest: the kernel hands them over, or we. */
+static void read_said(struct replay *r, struct call *c, struct live *l, const struct rec_call *rc)
+{
+	peer_release(r, l, rc->arrivals);
+	if (is_message(l) && !is_peek(c)) {
+		drain_datagram(c, (int)c->args[0]);
+		c->ret = give_bytes(r, c, rc, 0);
+	} else if (l->rec->o && l->rec->o->kind == OBJ_TTY && rc->call->ret == 0) {
+		c->ret = 0;		/* the end of a terminal's input is no state that a peer could make */
+	} else if (l->fd >= 0 && l->released < rc->arrivals && has_room(c, (size_t)rc->call->ret)) {
+		drain_stream(r, c, l, rc->arrivals);
+		c->ret = give_bytes(r, c, rc, 0);
+	} else {
+		call_go_on(c, true);
+	}
+}
+
 static unsigned int message_index(const struct rec_call *rc)
 {
 	const struct ev_seg *s = rc->call ? call_seg(rc->call, 1) : NULL;
@@ -245,8 +305,7 @@ void answer_read(struct replay *r, struct call *c)
 		c->ret = give_bytes(r, c, rc, 0);
 		return;
 	}
-	peer_release(r, l, rc->arrivals);
-	call_go_on(c, true);
+	read_said(r, c, l, rc);
 }
 
 /* ---- writes --------------------------------------------------------------- */

@@ -111,6 +111,13 @@ static struct live *by_path(struct replay *r, enum obj_kind kind, const char *li
 	return NULL;
 }
 
+bool answers_by_itself(const struct stat *st)
+{
+	unsigned int n = minor(st->st_rdev);
+
+	return S_ISCHR(st->st_mode) && major(st->st_rdev) == 1 && (n == 3 || n == 5 || n == 7);
+}
+
 static void socket_kind_of(const struct call *c, int fd, struct socket_kind *kind)
 {
 	socklen_t len = sizeof(int);
@@ -149,9 +156,7 @@ struct live *object_of_fd(struct replay *r, const struct call *c, int fd, struct
 		socket_kind_of(c, fd, kind);
 	if (S_ISREG(st->st_mode) && is_synthetic(r, st, link))
 		return by_path(r, OBJ_SYNTH, link, st);
-	/* null, zero and full answer by themselves, everywhere the same. */
-	if (S_ISCHR(st->st_mode) && !(major(st->st_rdev) == 1 && (minor(st->st_rdev) == 3 ||
-	    minor(st->st_rdev) == 5 || minor(st->st_rdev) == 7)))
+	if (S_ISCHR(st->st_mode) && !answers_by_itself(st))
 		return by_path(r, OBJ_CHR, link, st);
 	return NULL;
 }

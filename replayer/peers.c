@@ -256,14 +256,11 @@ static int say_datagram(struct replay *r, struct live *l, const struct rec_arriv
 
 static void hang_up(struct replay *r, struct live *l)
 {
-	if (l->fd < 0 || l->hung_up)
-		return;
+	if (l->fd < 0 || l->hung_up || l->rec->o->kind == OBJ_TTY)
+		return;		/* a terminal's input can end many times, each for one read */
 	l->hung_up = true;
 	if (l->rec->o->kind == OBJ_SOCKET) {
 		shutdown(l->fd, SHUT_WR);
-	} else if (l->rec->o->kind == OBJ_TTY) {
-		(void)!write(l->fd, "\x04", 1);
-		l->hung_up = false;	/* a terminal can end a line's input many times */
 	} else {
 		epoll_ctl(r->epoll, EPOLL_CTL_DEL, l->fd, NULL);
 		close(l->fd);
@@ -425,8 +422,9 @@ static int tty_end(struct replay *r, struct live *l)
 
 	if (openpty(&master, &slave, NULL, NULL, NULL) < 0)
 		return -errno;
+	/* What is said has been through the recorded terminal's line discipline; what the program asks of this one is served. */
 	if (tcgetattr(slave, &raw) == 0) {
-		raw.c_lflag &= ~(tcflag_t)ECHO;
+		cfmakeraw(&raw);
 		tcsetattr(slave, TCSANOW, &raw);
 	}
 	fcntl(master, F_SETFL, O_NONBLOCK);
@@ -497,8 +495,8 @@ int peers_stdio(struct replay *r, struct sandbox_fd *fds, size_t *nfds, size_t m
 		if (fd < 0)
 			return err->code ? -err->code : err_sys(err, -fd, "making %s for the program",
 								object_name(l->rec, name, sizeof(name)));
-		/* null answers by itself; a terminal's slave and a device are shared with others, their identity is the fd's all the same */
-		if (fstat(fd, &st) == 0)
+		/* A terminal's slave and a device are shared with others, their identity is the fd's all the same. */
+		if (fstat(fd, &st) == 0 && !answers_by_itself(&st))
 			object_bind(r, l, &st);
 		for (size_t k = 0; k < l->rec->o->nfds && *nfds < max; k++)
 			fds[(*nfds)++] = (struct sandbox_fd){ l->rec->o->fds[k], fd };

@@ -189,6 +189,8 @@ void answer_net(struct replay *r, struct call *c);
 /* ---- objects.c ---- */
 /* What the fd leads to: NULL for business of the guest's own.  @st (may be NULL) and @kind (of a socket; family 0 otherwise) are filled. */
 struct live *object_of_fd(struct replay *r, const struct call *c, int fd, struct stat *st, struct socket_kind *kind);
+/* null, zero and full: everywhere the same, and nobody's end. */
+bool answers_by_itself(const struct stat *st);
 void object_bind(struct replay *r, struct live *l, const struct stat *st);
 /* A copy of the guest's fd, or -errno. */
 int guest_fd(pid_t tid, int fd);
