@@ -214,12 +214,12 @@ static void read_unmatched(struct replay *r, struct call *c, struct live *l)
 
 	if (!l->direct) {
 		if (l->wanted >= l->rec->narrivals && !l->hung_up && l->made)
-			miss(r, "read on %s: the capsule holds no more of it", object_name(l->rec, name, sizeof(name)));
+			miss(r, "read on %s: the capsule holds no more of it", outside_name(l->rec, name, sizeof(name)));
 		call_go_on(c, false);
 		return;
 	}
 	if (l->released >= l->rec->narrivals) {
-		miss(r, "read on %s: the capsule holds no more of it", object_name(l->rec, name, sizeof(name)));
+		miss(r, "read on %s: the capsule holds no more of it", outside_name(l->rec, name, sizeof(name)));
 		call_go_on(c, false);
 		return;
 	}

@@ -67,7 +67,7 @@ static void connect_to_peer(struct replay *r, struct call *c, struct live *l, co
 	e = l->made ? 0 : peer_connect(r, l, copy, &to);
 	c->ret = rc ? rc->call->ret : e;
 	if (e < 0 && e != -EINPROGRESS && !l->rec->async_error)
-		miss(r, "no peer for %s: %s", object_name(l->rec, name, sizeof(name)), strerror(-e));
+		miss(r, "no peer for %s: %s", outside_name(l->rec, name, sizeof(name)), strerror(-e));
 	r->v->served++;
 }
 
@@ -188,7 +188,7 @@ static void answer_accept(struct replay *r, struct call *c)
 		return;
 	e = hand_over(r, c, l, rc);
 	if (e < 0) {
-		miss(r, "no client for %s: %s", object_name(l->rec, name, sizeof(name)), strerror(-e));
+		miss(r, "no client for %s: %s", outside_name(l->rec, name, sizeof(name)), strerror(-e));
 		call_go_on(c, false);
 	}
 }

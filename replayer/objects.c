@@ -188,7 +188,7 @@ static const char *sockaddr_name(const struct bytes *a, char *buf, size_t len)
 	return buf;
 }
 
-const char *object_name(const struct rec_object *o, char *buf, size_t len)
+const char *outside_name(const struct rec_object *o, char *buf, size_t len)
 {
 	static const char *const std[] = { "stdin", "stdout", "stderr" };
 

@@ -333,7 +333,7 @@ void peer_flush(struct replay *r, struct live *l)
 		}
 		if (e < 0)	/* EPIPE, ECONNRESET: the guest has closed its end and will never hear it */
 			if (e != -EPIPE && e != -ECONNRESET)
-				miss(r, "the peer of %s can't speak: %s", object_name(l->rec, name, sizeof(name)), strerror(-e));
+				miss(r, "the peer of %s can't speak: %s", outside_name(l->rec, name, sizeof(name)), strerror(-e));
 		l->part = 0;
 		l->released++;
 		r->v->served++;
@@ -494,7 +494,7 @@ int peers_stdio(struct replay *r, struct sandbox_fd *fds, size_t *nfds, size_t m
 		fd = start_end(r, l, err);
 		if (fd < 0)
 			return err->code ? -err->code : err_sys(err, -fd, "making %s for the program",
-								object_name(l->rec, name, sizeof(name)));
+								outside_name(l->rec, name, sizeof(name)));
 		/* A terminal's slave and a device are shared with others, their identity is the fd's all the same. */
 		if (fstat(fd, &st) == 0 && !answers_by_itself(&st))
 			object_bind(r, l, &st);

@@ -195,7 +195,7 @@ void object_bind(struct replay *r, struct live *l, const struct stat *st);
 /* A copy of the guest's fd, or -errno. */
 int guest_fd(pid_t tid, int fd);
 /* "stdout", "127.0.0.1:80", "/proc/meminfo" */
-const char *object_name(const struct rec_object *o, char *buf, size_t len);
+const char *outside_name(const struct rec_object *o, char *buf, size_t len);
 
 /* ---- peers.c ---- */
 /* Ends for the fds that the guest starts with. */

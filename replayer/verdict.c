@@ -89,7 +89,7 @@ static void differs(struct replay *r, struct live *l, const uint8_t *data, size_
 	l->differs = true;
 	escape(expected, sizeof(expected), ahead, upcoming(l, ahead, sizeof(ahead)));
 	escape(got, sizeof(got), data, len < 32 ? len : 32);
-	diverged(r->v, object_name(l->rec, name, sizeof(name)), l->out_bytes, expected, got);
+	diverged(r->v, outside_name(l->rec, name, sizeof(name)), l->out_bytes, expected, got);
 }
 
 static bool keeps_messages(const struct live *l)
@@ -164,7 +164,7 @@ void verdict_end(struct replay *r)
 			continue;
 		n = upcoming(l, ahead, sizeof(ahead));
 		escape(expected, sizeof(expected), ahead, n);
-		diverged(v, object_name(l->rec, name, sizeof(name)), l->out_bytes, expected, "(nothing more)");
+		diverged(v, outside_name(l->rec, name, sizeof(name)), l->out_bytes, expected, "(nothing more)");
 	}
 	if (v->ended && v->status != r->rec->end->status) {
 		char expected[64], got[64];
