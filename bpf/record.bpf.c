@@ -104,13 +104,15 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	if (nr == NR_restart_syscall && t->restart)
 		nr = t->restart_nr;
 	t->restart = 0;
+	if ((__s64)nr < 0)		/* the return from a signal handler */
+		return 0;
 	if (is_foreign(nr)) {
 		if (!told_compat)
 			tell_hole(t, HOLE_COMPAT, nr);
 		told_compat = 1;
 		return 0;
 	}
-	if (nr >= SC_MAX)		/* -1: the return from a signal handler */
+	if (nr >= SC_MAX)
 		return 0;
 	c.d = &sc_rows[nr & (SC_MAX - 1)];
 	if (c.d->fate == SC_RUN)

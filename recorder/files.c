@@ -2,6 +2,7 @@
 #include "recorder/files.h"
 
 #include "format/cleanup.h"
+#include "format/io.h"
 #include "format/sha256.h"
 #include "recorder/map.h"
 
@@ -33,7 +34,15 @@ struct files {
 	struct entry **all;	/* in order of appearance */
 	size_t n;
 	size_t hashed;		/* index of the first that may still have TO_HASH */
+	struct {		/* the one that is being hashed */
+		struct entry *e;
+		struct sha256 *hash;
+		uint64_t at;
+		int fd;
+	} job;
 };
+
+enum { HASH_STEP = 256 << 10 };	/* bytes: a stopped process must not wait long for us */
 
 #define SMALL_FILE (64u << 10)		/* kept even if only looked at */
 #define MAX_LISTED 20000		/* names of a directory */
@@ -275,22 +284,65 @@ static void use_image(struct recording *r, const char *path, int64_t ctime)
 	e->ctime = ctime ? ctime : ns_of(st.st_ctim);
 }
 
-static void hash_image(struct recording *r, struct entry *e)
+static void end_job(struct files *fs)
 {
-	struct err err = ERR_INIT;
-	struct stat st;
+	if (fs->job.fd >= 0)
+		close(fs->job.fd);
+	sha256_free(fs->job.hash);
+	fs->job.hash = NULL;
+	fs->job.e = NULL;
+	fs->job.fd = -1;
+}
+
+static void fail_job(struct recording *r)
+{
+	emit_hole(r, "file", r->files->job.e->path, "it could not be read for its hash", 1);
+	end_job(r->files);
+}
+
+static void start_job(struct recording *r, struct entry *e)
+{
+	struct files *fs = r->files;
+	struct err ignored;
 
 	e->flags &= ~TO_HASH;
-	_cleanup_fd_ int fd = open_it(r, e->path, 0, -1, 0);
-	if (fd < 0 || fstat(fd, &st) < 0 || sha256_fd(fd, e->before.sha256, &e->before.size, &err) < 0) {
-		emit_hole(r, "file", e->path, "it could not be read for its hash", 1);
-		return;
-	}
+	fs->job.e = e;
+	fs->job.at = 0;
+	fs->job.fd = open_it(r, e->path, 0, -1, 0);
+	if (fs->job.fd < 0 || sha256_new(&fs->job.hash, &ignored) < 0)
+		fail_job(r);
+}
+
+static void finish_job(struct recording *r)
+{
+	struct files *fs = r->files;
+	struct entry *e = fs->job.e;
+	struct stat st;
+
+	sha256_end(fs->job.hash, e->before.sha256);
 	e->before.has_hash = true;
-	if (ns_of(st.st_ctim) != e->ctime) {
+	e->before.size = fs->job.at;
+	if (fstat(fs->job.fd, &st) == 0 && ns_of(st.st_ctim) != e->ctime) {
 		e->before.flags |= FILE_CHANGED;
 		emit_hole(r, "file", e->path, "it changed while the program was recorded", 1);
 	}
+	end_job(fs);
+}
+
+static void step_job(struct recording *r)
+{
+	static uint8_t buf[HASH_STEP];
+	struct files *fs = r->files;
+	ssize_t n = io_pread(fs->job.fd, buf, sizeof(buf), fs->job.at);
+
+	if (n < 0) {
+		fail_job(r);
+		return;
+	}
+	sha256_add(fs->job.hash, buf, (size_t)n);
+	fs->job.at += (uint64_t)n;
+	if ((size_t)n < sizeof(buf))
+		finish_job(r);
 }
 
 /* ---- what the scope does ----------------------------------------------------------------- */
@@ -516,15 +568,16 @@ bool files_idle(struct recording *r)
 {
 	struct files *fs = r->files;
 
-	while (fs->hashed < fs->n) {
+	while (!fs->job.e && fs->hashed < fs->n) {
 		struct entry *e = fs->all[fs->hashed++];
 
-		if (e->flags & TO_HASH) {
-			hash_image(r, e);
-			return true;
-		}
+		if (e->flags & TO_HASH)
+			start_job(r, e);
 	}
-	return false;
+	if (!fs->job.e)
+		return false;
+	step_job(r);
+	return true;
 }
 
 /* Something above it was not there: what is said of it came too late to be true. */
@@ -594,13 +647,17 @@ void files_finish(struct recording *r)
 int files_new(struct files **ret, struct err *err)
 {
 	*ret = calloc(1, sizeof(**ret));
-	return *ret ? 0 : err_set(err, ENOMEM, "out of memory");
+	if (!*ret)
+		return err_set(err, ENOMEM, "out of memory");
+	(*ret)->job.fd = -1;
+	return 0;
 }
 
 void files_free(struct files *fs)
 {
 	if (!fs)
 		return;
+	end_job(fs);
 	for (size_t i = 0; i < fs->n; i++)
 		entry_free(fs->all[i]);
 	free(fs->all);

@@ -163,7 +163,7 @@ static int step(struct walker *w, const char *name, size_t n, const char *rest, 
 		return rc;
 	if (S_ISLNK(w->to->st.st_mode) && (!last || follow || *rest == '/'))
 		return follow_link(w, rest);
-	if (S_ISDIR(w->to->st.st_mode))
+	if (!last && S_ISDIR(w->to->st.st_mode))
 		w->ops->dir(w->ctx, w->to->path, &w->to->st);
 	return !last && !S_ISDIR(w->to->st.st_mode) ? -ENOTDIR : 0;
 }

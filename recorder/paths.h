@@ -27,7 +27,7 @@ struct walked {
 struct walk_ops {
 	/* It is known to be a directory: no need to look. */
 	bool (*is_dir)(void *ctx, const char *path);
-	/* A directory on the way, or the symlink @target. */
+	/* A directory on the way; the symlink @target. Not for where the way ends. */
 	void (*dir)(void *ctx, const char *path, const struct stat *st);
 	void (*link)(void *ctx, const char *path, const struct stat *st, const char *target);
 };

@@ -128,6 +128,7 @@ static void loop(struct run *run)
 {
 	struct pollfd fds[] = { { .fd = kernel_fd(run->k), .events = POLLIN }, { .fd = run->signals.fd, .events = POLLIN } };
 	int64_t flushed = boottime();
+	bool quiet, hashing = false;
 	struct err err = ERR_INIT;
 
 	while (!run->leave) {
@@ -141,9 +142,9 @@ static void loop(struct run *run)
 				run->r.broken = err;
 			flushed = boottime();
 		}
-		if (n == 0 && files_idle(&run->r))
-			continue;
-		poll(fds, 2, LOOK_EVERY);
+		/* Hashes are for when nothing has happened for a while, and a wake-up ends them. */
+		quiet = poll(fds, 2, hashing ? 0 : LOOK_EVERY) == 0 && n == 0;
+		hashing = quiet && files_idle(&run->r);
 		if (fds[1].revents)
 			take_signals(run);
 	}
