@@ -304,11 +304,11 @@ static void unpack_call(struct mp *m, struct ev_call *c)
 	c->nr = (uint16_t)mp_uint(m, "nr", UINT16_MAX);
 	c->ret = mp_int(m, "ret", INT64_MIN, INT64_MAX);
 	mp_array(m, "args", 6, &args);
-	for (size_t i = 0; args.left > 0; i++)
+	for (size_t i = 0; mp_more(&args); i++)
 		c->args[i] = mp_uint(&args, "args", UINT64_MAX);
 	mp_join(m, &args);
 	mp_array(m, "segs", CALL_MAX_SEGS, &segs);
-	while (segs.left > 0 && !segs.bad)
+	while (mp_more(&segs))
 		unpack_seg(&segs, &c->segs[c->nsegs++]);
 	mp_join(m, &segs);
 	c->obj = (uint32_t)mp_uint(m, "obj", UINT32_MAX);
@@ -354,7 +354,7 @@ static void unpack_object(struct mp *m, struct ev_object *o)
 	list = mp_alloc(m, fds.left * sizeof(*list));
 	if (!list)
 		return;
-	while (fds.left > 0)
+	while (mp_more(&fds))
 		list[o->nfds++] = (int32_t)mp_int(&fds, "fds", INT32_MIN, INT32_MAX);
 	mp_join(m, &fds);
 	o->fds = list;

@@ -173,7 +173,7 @@ static void take_texts(struct mp *v, const char *key, char ***out)
 	char **list = *out = calloc(sub.left + 1u, sizeof(*list));
 	if (!list)
 		sub.bad = "(out of memory)";
-	while (!sub.bad && sub.left > 0)
+	while (mp_more(&sub))
 		take_text(&sub, key, list++);
 	mp_join(v, &sub);
 }
@@ -186,7 +186,7 @@ static void take_groups(struct mp *v, const char *key, struct manifest *m)
 	m->groups = calloc(sub.left + 1u, sizeof(*m->groups));
 	if (!m->groups)
 		sub.bad = "(out of memory)";
-	while (!sub.bad && sub.left > 0)
+	while (mp_more(&sub))
 		m->groups[m->ngroups++] = (uint32_t)mp_uint(&sub, key, UINT32_MAX);
 	mp_join(v, &sub);
 }
@@ -196,7 +196,7 @@ static void take_rlimits(struct mp *v, const char *key, struct manifest *m)
 	struct mp sub, pair;
 
 	mp_array(v, key, MAX_RLIMITS, &sub);
-	while (!sub.bad && sub.left > 0) {
+	while (mp_more(&sub)) {
 		mp_array(&sub, key, 2, &pair);
 		m->rlimits[m->nrlimits].cur = mp_uint(&pair, key, UINT64_MAX);
 		m->rlimits[m->nrlimits++].max = mp_uint(&pair, key, UINT64_MAX);

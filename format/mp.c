@@ -251,7 +251,7 @@ const char *const *mp_texts(struct mp *m, const char *name, size_t *n)
 	list = mp_alloc(m, sub.left * sizeof(*list));
 	if (!list)
 		return NULL;
-	while (sub.left > 0)
+	while (mp_more(&sub))
 		list[(*n)++] = mp_text(&sub, name);
 	mp_join(m, &sub);
 	return list;

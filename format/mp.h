@@ -47,6 +47,8 @@ void mp_array(struct mp *m, const char *name, uint32_t max, struct mp *sub);
 /* An array of texts, not NULL-terminated. */
 const char *const *mp_texts(struct mp *m, const char *name, size_t *n);
 void *mp_alloc(struct mp *m, size_t size);
+/* Is there another element, and all was well so far? What a loop over an array asks: past a fault nothing is taken off it any more. */
+static inline bool mp_more(const struct mp *m) { return m->left > 0 && !m->bad; }
 /* The fault of a sub-array is the fault of the whole. */
 void mp_join(struct mp *m, const struct mp *sub);
 /* EBADMSG with the field's name if anything was bad. */
