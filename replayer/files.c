@@ -301,9 +301,24 @@ static void compare_one(struct replay *r, const struct ev_file *f)
 	}
 }
 
+/* A file that was inherited open is not at its path here: what went into it was compared as it was written. */
+static bool is_inherited(const struct recording *rec, const char *path)
+{
+	for (size_t i = 1; i < rec->nobjects; i++) {
+		const struct ev_object *o = rec->objects[i].o;
+
+		if (o && o->kind == OBJ_FILE && o->nfds && strcmp(o->path, path) == 0)
+			return true;
+	}
+	return false;
+}
+
 void files_compare(struct replay *r)
 {
-	for (size_t i = 0; i < r->rec->noutputs; i++)
-		if (!synthetic_path(r->rec->outputs[i]->path))
+	for (size_t i = 0; i < r->rec->noutputs; i++) {
+		const char *path = r->rec->outputs[i]->path;
+
+		if (!synthetic_path(path) && !is_inherited(r->rec, path))
 			compare_one(r, r->rec->outputs[i]);
+	}
 }

@@ -406,6 +406,8 @@ static size_t taken(struct replay *r, const struct live *l, const struct rec_cal
 
 	if (!rc || rc->call->ret < 0 || (size_t)rc->call->ret >= len)
 		return len;
+	if ((rc->call->nr == SYS_write || rc->call->nr == SYS_sendto) && (uint64_t)rc->call->ret >= rc->call->args[2])
+		return len;	/* it took all of what was offered then: this is more */
 	if (l->rec->o && l->rec->o->kind == OBJ_SOCKET && l->rec->o->type != SOCK_STREAM)
 		return len;
 	b = call_payload(r->rec, rc->call);
