@@ -264,8 +264,7 @@ static void proc_file_twice(void **state)
 	tale_object(&t, OBJ_OF(.id = SOCK, .kind = OBJ_SYNTH, .path = "/proc/stat"));
 	tale_reads(&t, SOCK, 3, "first");
 	CALL(&t, SYS_read, 0, .obj = SOCK, .args = { 3, 0x1000, 100 });
-	tale_object(&t, OBJ_OF(.id = SOCK + 1, .kind = OBJ_SYNTH, .path = "/proc/stat"));
-	tale_reads(&t, SOCK + 1, 3, "second");
+	tale_reads(&t, SOCK, 3, "second");
 	tale_says(&t, "open 3\nread 5 first\nread 0\nclose 0\nopen 3\nread 6 second\n");
 	tale_exit(&t, 0);
 	tale_is_identical(&t);
@@ -632,14 +631,13 @@ static void signal_from_outside(void **state)
 {
 	(void)state;
 	TALE(t, "catch 10", "sleep 100000", "signals");
-	CALL(&t, SYS_clock_nanosleep, -EINTR, .args = { 0, 0, 0x1000, 0x2000 });
 	tale_event(&t, (struct event){ .kind = EV_SIGNAL, .signal = { .signo = SIGUSR1 } });
+	CALL(&t, SYS_clock_nanosleep, -EINTR, .args = { 0, 0, 0x1000, 0x2000 });
 	tale_says(&t, "sleep EINTR\nsignals 1\n");
 	tale_exit(&t, 0);
 	tale_is_identical(&t);
 
 	TALE(u, "sleep 100000");
-	CALL(&u, SYS_clock_nanosleep, -EINTR, .args = { 0, 0, 0x1000, 0x2000 });
 	tale_event(&u, (struct event){ .kind = EV_SIGNAL, .signal = { .signo = SIGTERM } });
 	tale_exit(&u, SIGTERM);
 	tale_is_identical(&u);
