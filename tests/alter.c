@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * alter in|out CAPSULE ALTERED: a whole and valid capsule in which one byte is another: the first that the program
- * read (in) or that it wrote (out) across the line.  A replay that does not notice proves nothing.
- *
- * alter path CAPSULE ALTERED OLD NEW: the file OLD of the table has the path NEW.
- * alter symlink CAPSULE ALTERED OLD TARGET: OLD is a symlink to TARGET.
+ * alter in|out CAPSULE ALTERED: a whole and valid capsule in which one byte is another: the last of the first
+ * payload that the program read (in) or wrote (out) across the line.  A replay that does not notice proves nothing.
  */
 #include "format/capsule.h"
 #include "format/cleanup.h"
@@ -62,56 +59,30 @@ static bool alter(struct event *e, int fate, uint8_t **other)
 		if (s->arg >= 6 || !s->data || s->len == 0 || !(*other = malloc(s->len)))
 			continue;
 		memcpy(*other, s->data, s->len);
-		(*other)[s->len / 2] ^= 1;
+		(*other)[s->len - 1] ^= 1;
 		s->data = *other;
 		return true;
 	}
 	return false;
 }
 
-struct change {
-	const char *what, *path, *value;
-	uint8_t *other;		/* the altered bytes, free() */
-	bool done;
-};
-
-static bool alter_file(struct event *e, const struct change *c)
+static int copy(struct capsule_reader *rd, struct capsule_writer *w, int fate, struct err *err)
 {
-	if (e->kind != EV_FILE || strcmp(e->file.path, c->path) != 0)
-		return false;
-	if (strcmp(c->what, "path") == 0) {
-		e->file.path = c->value;
-	} else {
-		e->file.state = FILE_SYMLINK;
-		e->file.target = c->value;
-		e->file.has_hash = false;
-		e->file.flags = 0;
-	}
-	return true;
-}
-
-static bool change(struct event *e, struct change *c)
-{
-	if (c->path)
-		return alter_file(e, c);
-	return !c->done && alter(e, strcmp(c->what, "in") == 0 ? SC_READ : SC_WRITE, &c->other);
-}
-
-static int copy(struct capsule_reader *rd, struct capsule_writer *w, struct change *c, struct err *err)
-{
+	_cleanup_free_ uint8_t *other = NULL;
+	bool altered = false;
 	struct event e;
 	int r;
 
 	while ((r = capsule_next(rd, &e, err)) > 0) {
-		if (change(&e, c))
-			c->done = true;
+		if (!altered)
+			altered = alter(&e, fate, &other);
 		r = copy_blobs(rd, w, &e, err);
 		if (r >= 0)
 			r = capsule_write(w, &e, err);
 		if (r < 0)
 			return r;
 	}
-	if (r == 0 && !c->done)
+	if (r == 0 && !altered)
 		return err_set(err, ENOENT, "there is nothing to alter");
 	return r;
 }
@@ -121,26 +92,19 @@ int main(int argc, char **argv)
 	_cleanup_reader_ struct capsule_reader *rd = NULL;
 	_cleanup_writer_ struct capsule_writer *w = NULL;
 	struct err err = ERR_INIT;
-	struct change c = { 0 };
 	int r;
 
-	if (argc != 4 && argc != 6)
+	if (argc != 4)
 		return 2;
-	c.what = argv[1];
-	if (argc == 6) {
-		c.path = argv[4];
-		c.value = argv[5];
-	}
 	r = capsule_reader_open(&rd, argv[2], CAPSULE_KEEP, &err);
 	if (r == 0 && !capsule_end(rd))
 		r = err_set(&err, EBADMSG, "cut short");
 	if (r == 0)
 		r = capsule_writer_open(&w, argv[3], capsule_manifest(rd), &err);
 	if (r == 0)
-		r = copy(rd, w, &c, &err);
+		r = copy(rd, w, strcmp(argv[1], "in") == 0 ? SC_READ : SC_WRITE, &err);
 	if (r == 0)
 		r = capsule_writer_finish(TAKE_PTR(w), capsule_end(rd), &err);
-	free(c.other);
 	if (r < 0)
 		fprintf(stderr, "alter: %s\n", err.text);
 	return r < 0;

@@ -35,7 +35,8 @@ refused() {
 	case $s in
 	3) one_line "capsule show: " ;;
 	0) case ${1##*/} in cut-*|without-frame-*) ;; *) fail "show finds nothing wrong with ${1##*/}" ;; esac
-	   timeout 20 "$ASAN_CAPSULE" show "$1" 2>&1 | grep -qi 'cut short' || fail "show does not say that ${1##*/} is cut short" ;;
+	   timeout 20 "$ASAN_CAPSULE" show "$1" >"$T/out" 2>&1 || :
+	   grep -qi 'cut short' "$T/out" || fail "show does not say that ${1##*/} is cut short" ;;
 	*) fail "show of ${1##*/} ended with $s: $(head -c 1000 "$T/err")" ;;
 	esac
 	# The address space of the plain program bounds its memory.
@@ -64,27 +65,15 @@ case_unreadable() {
 	one_line "$T/secret" denied
 }
 
-case_path_with_dots() {
-	a_capsule
-	local new
-	for new in "$T/data/../../../etc/evil" /../evil /tmp/./evil relative/evil /tmp//evil; do
-		"$BIN/alter" path "$T/whole.cap" "$T/evil.cap" "$T/data/small" "$new" 2>"$T/alter.err" || { cat "$T/alter.err"; fail "alter"; }
-		refused_path "$new"
+# Forged, with all sums right: only the name of a file is evil.
+case_forged_paths() {
+	local f n=0
+	for f in "$top"/tests/golden/bad/*path*.cap; do
+		expect_status 3 timeout 20 "$ASAN_CAPSULE" replay "$f"
+		one_line "capsule replay: " path
+		n=$((n + 1))
 	done
-}
-
-case_path_through_a_symlink() {
-	a_capsule
-	"$BIN/alter" symlink "$T/whole.cap" "$T/evil.cap" "$T/data" /etc || fail "alter"
-	refused_path "$T/data"
-	"$BIN/alter" symlink "$T/whole.cap" "$T/evil.cap" "$T/data" ../../etc || fail "alter"
-	refused_path "$T/data"
-}
-
-refused_path() {
-	expect_status 3 timeout 20 "$ASAN_CAPSULE" replay "$T/evil.cap"
-	one_line "capsule replay: "
-	[ ! -e /etc/evil ] && [ ! -e /evil ] && [ ! -e /etc/small ] || fail "$1 got out of the sandbox"
+	[ $n -ge 4 ] || fail "only $n forged capsules"
 }
 
 case_usage() {
