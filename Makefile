@@ -76,7 +76,7 @@ demo: deps
 # $O/asan holds the same code with the sanitizers in it.
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 test: test-deps
-	$(submake) all programs man
+	$(submake) all programs man reader
 	$(submake) O=$O/asan CFLAGS='$(SANITIZE)' all unit corpus
 	@O=$O tests/run $(T)
 
@@ -92,6 +92,13 @@ corpus: $(patsubst %.c,$O/%,$(wildcard tests/fuzz/fuzz_*.c))
 programs: $(call programs,tests/programs) $O/tests/programs/clocks-static $O/tests/programs/alter
 	@! command -v musl-gcc >/dev/null || $(MAKE) --no-print-directory O=$O $O/tests/programs/clocks-musl
 bench-programs: $(call programs,tests/bench)
+# The second reader's msgpack and zstd; without npm or a registry its case is skipped.
+reader: $O/reader.stamp
+$O/reader.stamp: $(wildcard tests/reader/package*.json)
+	@mkdir -p $(@D)
+	@! command -v npm >/dev/null || { cd tests/reader && npm install --silent --no-audit --no-fund >/dev/null 2>&1; } || \
+		echo 'npm could not fetch what tests/reader needs'
+	@touch $@
 
 ARCHIVES = $O/recorder.a $O/replayer.a $O/sandbox.a $O/format.a
 $O/tests/unit/%: $O/tests/unit/%.o $(ARCHIVES)
@@ -149,7 +156,7 @@ install: all man
 clean:
 	rm -rf $O
 
-.PHONY: all clean deps test-deps demo test bench unit corpus programs bench-programs fuzz fuzzers man install
+.PHONY: all clean deps test-deps demo test bench unit reader corpus programs bench-programs fuzz fuzzers man install
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(wildcard $O/*.d $O/*/*.d $O/*/*/*.d)

@@ -37,3 +37,26 @@ case_golden_bad() {
 	done
 	[ $n -gt 0 ] || fail "there are no bad golden capsules"
 }
+
+# same_decoding FILE: the second reader prints what `show --events --json` prints
+same_decoding() {
+	"$CAPSULE" show --events --json "$1" >"$T/ours" || fail "show of ${1##*/}"
+	node "$top/tests/reader/read.mjs" "$1" >"$T/theirs" 2>"$T/err" || fail "the second reader on ${1##*/}: $(head -c 500 "$T/err")"
+	[ -s "$T/ours" ] || fail "${1##*/} has no events"
+	cmp "$T/ours" "$T/theirs" || { diff "$T/ours" "$T/theirs" | cut -c 1-300 | head -n 6; fail "${1##*/} is decoded differently"; }
+}
+
+case_second_reader() {
+	needs node
+	[ -d "$top/tests/reader/node_modules" ] || skip "npm could not fetch what tests/reader needs"
+	local f
+	for f in every-event blobs; do same_decoding "$top"/tests/golden/good/v1-$f.cap; done
+	for f in "$top"/tests/golden/bad/*.cap; do
+		expect_status 3 node "$top/tests/reader/read.mjs" "$f"
+	done
+	if [ "$(id -u)" = 0 ]; then
+		mkdir "$T/data" && head -c 600000 /dev/urandom >"$T/data/big"
+		record real sh -c "cat $T/data/big; date; cat </dev/urandom | head -c 400000; echo new >$T/data/new"
+		same_decoding "$T/real.cap"
+	fi
+}
