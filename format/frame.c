@@ -64,7 +64,7 @@ int file_header_check(const uint8_t *in, size_t len, struct err *err)
 
 size_t frame_bound(size_t raw)
 {
-	return ZSTD_compressBound(raw);
+	return raw + raw / 256 + 64;	/* no less than ZSTD_compressBound(), and simple enough for a specification */
 }
 
 static int frame_sum(const uint8_t head[24], const void *stored, size_t len, uint8_t sum[8], struct err *err)

@@ -29,7 +29,7 @@ void file_header_put(uint8_t out[FILE_HEADER]);
 /* EBADMSG, EPROTONOSUPPORT. @len: bytes there are, may be fewer than a header. */
 int file_header_check(const uint8_t *in, size_t len, struct err *err);
 
-/* The most that @raw bytes become; ZSTD_compressBound() of the same. */
+/* The most that @raw bytes may become. */
 size_t frame_bound(size_t raw);
 /*
  * A whole frame, header included, of @raw into @out (room for FRAME_HEADER +
