@@ -310,9 +310,23 @@ void answer_read(struct replay *r, struct call *c)
 
 /* ---- writes --------------------------------------------------------------- */
 
-/* sendfile and splice: the bytes come from another fd of the guest's. */
-static int gather_from_fd(struct call *c, int in, uint64_t off_addr, uint64_t count, uint8_t **data, size_t *len)
+/* sendfile, splice, copy_file_range: the bytes come from another fd of the guest's and pass through no memory of its own. */
+static bool is_blind(const struct call *c)
 {
+	return c->nr == SYS_sendfile || c->nr == SYS_splice || c->nr == SYS_copy_file_range;
+}
+
+static int out_fd(const struct call *c)
+{
+	return (int)c->args[is_blind(c) && c->nr != SYS_sendfile ? 2 : 0];
+}
+
+/* At most @count bytes; what is read is gone from the fd, so no more is read than the call takes. */
+static int gather_from_fd(struct call *c, uint64_t count, uint8_t **data, size_t *len)
+{
+	bool file = c->nr == SYS_sendfile;
+	int in = (int)c->args[file ? 1 : 0];
+	uint64_t off_addr = c->args[file ? 2 : 1];
 	size_t want = count < GUEST_MAX_CALL ? count : GUEST_MAX_CALL;
 	int64_t off = -1;
 	ssize_t n;
@@ -350,22 +364,19 @@ static int gather_from_fd(struct call *c, int in, uint64_t off_addr, uint64_t co
 	return 0;
 }
 
-static int gather(struct call *c, unsigned int index, uint8_t **data, size_t *len, size_t *wanted)
+static int gather(struct call *c, const struct rec_call *rc, unsigned int index, uint8_t **data, size_t *len)
 {
 	struct guest_iov iov;
+	uint64_t count;
 	int e;
 
-	if (c->nr == SYS_sendfile || c->nr == SYS_splice) {
-		bool file = c->nr == SYS_sendfile;
-
-		e = gather_from_fd(c, (int)c->args[file ? 1 : 0], c->args[file ? 2 : 1], c->args[file ? 3 : 4], data, len);
-		*wanted = e < 0 ? 0 : *len;
-		return e;
+	if (is_blind(c)) {
+		count = c->args[c->nr == SYS_sendfile ? 3 : 4];
+		return gather_from_fd(c, rc && (uint64_t)rc->call->ret < count ? (uint64_t)rc->call->ret : count, data, len);
 	}
 	e = guest_iov_of(c->t->tid, c->nr, c->args, index, &iov, NULL);
 	if (e < 0)
 		return e;
-	*wanted = iov.total < GUEST_MAX_CALL ? iov.total : GUEST_MAX_CALL;
 	return guest_gather(c->t->tid, &iov, GUEST_MAX_CALL, data, len);
 }
 
@@ -416,10 +427,19 @@ static size_t taken(struct replay *r, const struct live *l, const struct rec_cal
 	return len;
 }
 
+/* What was taken from one fd of the guest's goes into the file behind the other, which moves its position. */
+static void into_file(struct call *c, const uint8_t *data, size_t len)
+{
+	_cleanup_fd_ int fd = guest_fd(c->t->tgid, out_fd(c));
+
+	if (fd >= 0)
+		(void)io_write(fd, data, len);
+}
+
 static int64_t write_one(struct replay *r, struct call *c, struct live *l, const struct rec_call *rc, unsigned int index)
 {
 	_cleanup_free_ uint8_t *data = NULL;
-	size_t len = 0, wanted = 0, n;
+	size_t len = 0, n;
 	int e;
 
 	if (rc && rc->call->ret < 0) {
@@ -427,12 +447,14 @@ static int64_t write_one(struct replay *r, struct call *c, struct live *l, const
 			raise_sigpipe(c);
 		return rc->call->ret;
 	}
-	e = gather(c, index, &data, &len, &wanted);
+	e = gather(c, rc, index, &data, &len);
 	if (e < 0)
 		return e;
 	n = taken(r, l, rc, data, len);
 	observe(r, l, data, n);
-	pass_on(r, l, (int)c->args[0], data, n);
+	pass_on(r, l, out_fd(c), data, n);
+	if (is_blind(c) && l->rec->o && l->rec->o->kind == OBJ_FILE)
+		into_file(c, data, n);
 	return (int64_t)n;
 }
 
@@ -454,11 +476,6 @@ static void write_messages(struct replay *r, struct call *c, struct live *l, con
 			break;
 	}
 	c->ret = i ? (int64_t)i : n;
-}
-
-static int out_fd(const struct call *c)
-{
-	return (int)c->args[c->nr == SYS_splice ? 2 : 0];
 }
 
 void answer_write(struct replay *r, struct call *c)
@@ -486,7 +503,7 @@ void answer_write(struct replay *r, struct call *c)
 	}
 	c->ret = write_one(r, c, l, rc, 0);
 	/* A file keeps its position and its size: the bytes go there, too. */
-	if (c->ret >= 0 && l->rec->o && l->rec->o->kind == OBJ_FILE)
+	if (c->ret >= 0 && !is_blind(c) && l->rec->o && l->rec->o->kind == OBJ_FILE)
 		call_go_on(c, true);
 	/* An empty pipe in front of a splice: the guest waits, not we. */
 	if (c->ret == -EAGAIN && c->nr == SYS_splice)

@@ -18,31 +18,29 @@
 
 enum { LOOK_AHEAD = 64 };
 
-static bool same_family(unsigned int a, unsigned int b)
+/* Calls that differ in form only: changed code may use another one of the same family. */
+static unsigned int family(unsigned int nr)
 {
-	static const unsigned short groups[][6] = {
-		{ SYS_read, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_pread64, SYS_preadv },
-		{ SYS_write, SYS_writev, SYS_sendto, SYS_sendmsg, SYS_sendfile, SYS_splice },
-		{ SYS_poll, SYS_ppoll, SYS_poll, SYS_poll, SYS_poll, SYS_poll },
-		{ SYS_select, SYS_pselect6, SYS_select, SYS_select, SYS_select, SYS_select },
-		{ SYS_epoll_wait, SYS_epoll_pwait, 441, SYS_epoll_wait, SYS_epoll_wait, SYS_epoll_wait },
-		{ SYS_accept, SYS_accept4, SYS_accept, SYS_accept, SYS_accept, SYS_accept },
-		{ SYS_nanosleep, SYS_clock_nanosleep, SYS_nanosleep, SYS_nanosleep, SYS_nanosleep, SYS_nanosleep },
-	};
-
-	if (a == b)
-		return true;
-	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
-		bool has_a = false, has_b = false;
-
-		for (size_t k = 0; k < 6; k++) {
-			has_a |= groups[i][k] == a;
-			has_b |= groups[i][k] == b;
-		}
-		if (has_a && has_b)
-			return true;
+	switch (nr) {
+	case SYS_ppoll:
+		return SYS_poll;
+	case SYS_pselect6:
+		return SYS_select;
+	case SYS_epoll_pwait: case 441:	/* epoll_pwait2 */
+		return SYS_epoll_wait;
+	case SYS_accept4:
+		return SYS_accept;
 	}
-	return false;
+	switch (sc_table[nr].fate) {
+	case SC_READ:
+		return SYS_read;
+	case SC_WRITE:
+		return SYS_write;
+	case SC_SLEEP:
+		return SYS_nanosleep;
+	default:
+		return nr;
+	}
 }
 
 static bool same_string(const struct call *c, const struct ev_call *rec, uint8_t arg)
@@ -90,7 +88,7 @@ static bool same_call(struct replay *r, const struct call *c, const struct rec_c
 {
 	int fate = sc_table[c->nr].fate;
 
-	if (!rc->call || sc_table[rc->call->nr].fate != fate || !same_family(c->nr, rc->call->nr))
+	if (!rc->call || sc_table[rc->call->nr].fate != fate || family(c->nr) != family(rc->call->nr))
 		return false;
 	switch (fate) {
 	case SC_READ:

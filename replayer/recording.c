@@ -75,7 +75,8 @@ int call_payload_arg(unsigned int nr)
 		if (kind == SC_MEM || kind == SC_IOV || kind == SC_MSG || kind == SC_MMSG)
 			return i;
 	}
-	return nr == SYS_sendfile || nr == SYS_splice || nr == SYS_tee ? 1 : -1;
+	/* Through no memory of the program: the recorder puts the bytes at the offset's place. */
+	return nr == SYS_sendfile || nr == SYS_splice || nr == SYS_tee || nr == SYS_copy_file_range ? 1 : -1;
 }
 
 int recording_bytes(struct recording *r, const struct ev_seg *seg, struct bytes *ret, struct err *err)
