@@ -178,6 +178,15 @@ static __always_inline bool takes_messages(const struct call *c)
 	return c->t->nr == NR_recvmmsg || c->t->nr == NR_sendmmsg;
 }
 
+/* What SIOCGIFCONF gives is behind a pointer in what it gives: element 1 of the argument. */
+static __always_inline void give_ifconf(struct rec_thread *t)
+{
+	struct { __s32 len, pad; __u64 list; } conf;
+
+	if (t->ret == 0 && !bpf_probe_read_user(&conf, sizeof(conf), (void *)t->args[2]) && conf.list && conf.len > 0)
+		give(t, 2, 1, conf.list, conf.len);
+}
+
 /* SC_READ, SC_WRITE, and SC_SERVE with a descriptor. */
 static __noinline int end_io(struct call *c)
 {
@@ -193,6 +202,8 @@ static __noinline int end_io(struct call *c)
 		bpf_loop(1024, one_message, &m, 0);
 		return 0;
 	}
+	if (c->t->nr == NR_ioctl && (__u32)c->t->args[1] == SIOCGIFCONF)
+		give_ifconf(c->t);
 	give_plain(c);
 	return 0;
 }
@@ -214,35 +225,47 @@ static __noinline int end_net(struct call *c)
 	return 0;
 }
 
+/* Where in @f the last @n bytes of a transfer began: before its position, or before what @off_arg points at. */
+static __always_inline __u64 began_at(struct rec_thread *t, struct file *f, __u32 off_arg, __u64 n)
+{
+	__u64 off = BPF_CORE_READ(f, f_pos);
+
+	if (off_arg < 6 && t->args[off_arg & 7])
+		bpf_probe_read_user(&off, sizeof(off), (void *)t->args[off_arg & 7]);
+	return off - n;
+}
+
+static __always_inline void give_place(struct rec_thread *t, struct file *f, __u32 off_arg)
+{
+	__u64 off = began_at(t, f, off_arg, t->ret);
+
+	give_path_of(t, REC_ARG_SOURCE, 0, (__u64)path_in(f));
+	give_kernel(t, REC_ARG_OFFSET, 0, &off, sizeof(off));
+}
+
 /*
- * Bytes that go from a file to the outside, or from the outside to a pipe,
- * inside the kernel.  Of a file we say which and from where: the recorder
- * reads it.  @off_arg: the argument that points at its position, if not its own.
+ * Bytes that went from descriptor args[@from] to args[@to] inside the kernel.
+ * If either is a file, we say which and where: the recorder reads them there.
+ * @off_from, @off_to: the arguments that point at a position; 6: none.
  */
-static __noinline int end_blind(struct call *c, __u32 from, __u32 to, __u32 off_arg)
+static __noinline int end_blind(struct call *c, __u32 from, __u32 to, __u32 off_from, __u32 off_to)
 {
 	struct rec_thread *t = c->t;
 	struct file *in = file_of(t->args[from & 7]), *out = file_of(t->args[to & 7]);
-	__u64 off = 0;
+	struct rec_fd what_in, what_out;
 
-	describe(out, &c->fd);
-	describe(in, &c->fd2);
-	if (!c->fd.outside && !c->fd2.outside)
+	describe(in, &what_in);
+	describe(out, &what_out);
+	if (!what_in.outside && !what_out.outside)
 		return 0;
-	if (c->fd2.outside && !c->fd.outside) {
-		c->fd = c->fd2;
-		describe(out, &c->fd2);
-	}
-	give_sock_once(t, c->fd2.class == FDC_SOCK ? in : out, &c->fd, false);
 	c->flags |= REC_F_BLIND;
-	if (c->fd2.class == FDC_FILE && t->ret > 0 && in) {
-		off = BPF_CORE_READ(in, f_pos);
-		if (off_arg < 6 && t->args[off_arg & 7])
-			bpf_probe_read_user(&off, sizeof(off), (void *)t->args[off_arg & 7]);
-		off -= t->ret;
-		give_path_of(t, REC_ARG_SOURCE, 0, (__u64)path_in(in));
-		give_kernel(t, REC_ARG_OFFSET, 0, &off, sizeof(off));
-	}
+	c->fd = what_out.outside ? what_out : what_in;
+	c->fd2 = what_out.outside ? what_in : what_out;
+	give_sock_once(t, what_out.outside ? out : in, &c->fd, false);
+	if (t->ret > 0 && what_in.class == FDC_FILE)
+		give_place(t, in, off_from);
+	else if (t->ret > 0 && what_out.class == FDC_FILE)
+		give_place(t, out, off_to);
 	give_call(c, 0);
 	return 0;
 }
@@ -251,11 +274,12 @@ static __always_inline int end_write(struct call *c)
 {
 	switch (c->t->nr) {
 	case NR_sendfile:
-		return end_blind(c, 1, 0, 2);
+		return end_blind(c, 1, 0, 2, 6);
 	case NR_splice:
-		return end_blind(c, 0, 2, 1);
+	case NR_copy_file_range:
+		return end_blind(c, 0, 2, 1, 3);
 	case NR_tee:
-		return end_blind(c, 0, 1, 6);
+		return end_blind(c, 0, 1, 6, 6);
 	}
 	return end_io(c);
 }

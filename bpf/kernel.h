@@ -212,6 +212,7 @@ struct inode___old {
 #define AT_FDCWD -100
 #define O_TRUNC 01000
 #define SIGSTOP 19
+#define SIOCGIFCONF 0x8912
 #define SA_RESTART 0x10000000
 
 #endif

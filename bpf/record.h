@@ -50,7 +50,7 @@ enum {
 	REC_ARG_BASE = 0x80,	/* + index of a path argument: the directory it is relative to, a struct path reversed */
 	REC_ARG_OPENED = 0x90,	/* the same of the file that the call opened */
 	REC_ARG_STATE = 0x91,	/* struct rec_state of it */
-	REC_ARG_SOURCE = 0x92,	/* the same path of the file that sendfile read */
+	REC_ARG_SOURCE = 0x92,	/* the same path of a file that holds the bytes of a REC_F_BLIND */
 	REC_ARG_OFFSET = 0x93,	/* __u64: where in it the bytes began */
 	REC_ARG_INHERITED = 0x94,	/* the path of an inherited file; index: its fd */
 };

@@ -100,11 +100,11 @@ static void add_ready(struct recording *r, struct ev_call *e, const struct parts
 		add_seg(e, SEG_READY, 0, *buf, len);
 }
 
-/* ---- sendfile and splice ----------------------------------------------------------------- */
+/* ---- sendfile, splice and the like ------------------------------------------------------- */
 
 #define MAX_BLIND (256ll << 20)
 
-/* The bytes that sendfile() or splice() took from a file; *@buf is the caller's to free. */
+/* The bytes, from the file that they came from or went to; *@buf is the caller's to free. */
 static bool read_source(struct recording *r, const struct rec_call *c, const struct parts *p, uint8_t **buf)
 {
 	const struct part *off = parts_find(p, REC_ARG_OFFSET);
@@ -125,12 +125,12 @@ static void add_blind(struct recording *r, struct ev_call *e, const struct rec_c
 {
 	if (c->ret <= 0)
 		return;
-	if (c->fd2.class == FDC_FILE && read_source(r, c, p, buf)) {
-		add_seg(e, 1, 0, *buf, (size_t)c->ret);
+	if (read_source(r, c, p, buf)) {
+		add_seg(e, c->nr == SYS_sendfile ? 2 : 1, 0, *buf, (size_t)c->ret);	/* the first that points at memory */
 		return;
 	}
 	e->flags |= CALL_PARTIAL;
-	emit_holef(r, "splice", "its bytes went from pipe to socket or back without passing the program's memory",
+	emit_holef(r, "splice", "its bytes went from descriptor to descriptor without passing the program's memory",
 		   "%s of task %u", sc_name(c->nr), r->task);
 }
 

@@ -221,7 +221,7 @@ static void opened(struct recording *r, const struct task *t, const struct rec_c
 			  "where this file is in the tree is not known", 1);
 		return;
 	}
-	if (c->fd2.outside && c->fd2.class != FDC_FILE)
+	if (c->fd2.outside)	/* with regular files among them that were inherited, as when /dev/stdout is opened */
 		*obj2 = object_opened(r, &c->fd2, path);
 	else if (c->fd2.class == FDC_FILE)
 		opened_regular(r, t, c, p, path);
