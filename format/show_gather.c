@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "format/show_summary.h"
 
+#include "format/addr.h"
 #include "format/cleanup.h"
 #include "format/sha256.h"
 
@@ -86,33 +87,48 @@ static int note(struct summary *s, const struct event *e, struct err *err)
 	return objects_note(&s->objects, e, err);
 }
 
+/* Whoever connects to us comes from a port that says nothing: those are told apart by the listener. */
+static char *far_address(const struct object *o)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	if (o->accepted)
+		addr_print(f, o->local, o->local_len);
+	else if (o->remote_len)
+		addr_print(f, o->remote, o->remote_len);
+	else
+		fputs("no one address", f);
+	fclose(f);
+	return text;
+}
+
 /* A place for @o's far end in @s->peers, which has room for all. */
 static int peer_of(struct summary *s, const struct object *o, struct peer **ret, struct err *err)
 {
 	_cleanup_(cleanup_sha256) struct sha256 *h = NULL;
+	int32_t what[3] = { o->family, o->type, o->accepted };
 	uint8_t key[SHA256_LEN];
 	uint64_t *at;
 
-	/* Whoever connects to us comes from a port that says nothing: those are told apart by the listener. */
-	const uint8_t *address = o->accepted ? o->local : o->remote;
-	size_t len = o->accepted ? o->local_len : o->remote_len;
-	int32_t what[3] = { o->family, o->type, o->accepted };
-
+	_cleanup_free_ char *address = far_address(o);
+	if (!address)
+		return err_set(err, ENOMEM, "out of memory");
 	if (sha256_new(&h, err) < 0)
 		return -err->code;
 	sha256_add(h, what, sizeof(what));
-	sha256_add(h, address, len);
+	sha256_add(h, address, strlen(address));
 	sha256_end(h, key);
 	at = table_get(&s->peer_ids, key);
-	if (at) {
-		*ret = &s->peers[*at - 1];
-		return 0;
-	}
-	if (table_add(&s->peer_ids, key, s->npeers + 1, err) < 0)
+	if (!at && table_add(&s->peer_ids, key, s->npeers + 1, err) < 0)
 		return -err->code;
-	*ret = &s->peers[s->npeers++];
-	**ret = (struct peer){ .len = len, .family = o->family, .type = o->type, .accepted = o->accepted };
-	memcpy((*ret)->address, address, len);
+	if (!at)
+		s->peers[s->npeers++] = (struct peer){ .address = TAKE_PTR(address), .family = o->family,
+						       .type = o->type, .accepted = o->accepted };
+	*ret = &s->peers[at ? *at - 1 : s->npeers - 1];
 	return 0;
 }
 
@@ -149,6 +165,8 @@ void summary_clear(struct summary *s)
 		free(s->holes[i].where);
 		free(s->holes[i].why);
 	}
+	for (size_t i = 0; i < s->npeers; i++)
+		free(s->peers[i].address);
 	objects_clear(&s->objects);
 	table_clear(&s->peer_ids);
 	free(s->peers);

@@ -2,7 +2,6 @@
 /* What a capsule holds, for a person who has ten seconds; and the same numbers as one JSON object. */
 #include "format/show_summary.h"
 
-#include "format/addr.h"
 #include "format/cleanup.h"
 #include "format/sha256.h"
 #include "format/text.h"
@@ -148,10 +147,15 @@ static void time_line(FILE *f, const struct summary *s, const struct manifest *m
 
 static void moved(FILE *f, uint64_t in, uint64_t out)
 {
-	size(f, in);
-	fputs(" in, ", f);
-	size(f, out);
-	fputs(" out", f);
+	if (in || !out) {
+		size(f, in);
+		fputs(" in", f);
+	}
+	fputs(in && out ? ", " : "", f);
+	if (out) {
+		size(f, out);
+		fputs(" out", f);
+	}
 }
 
 static void peer_lines(FILE *f, const struct summary *s)
@@ -161,17 +165,15 @@ static void peer_lines(FILE *f, const struct summary *s)
 
 		title(f, i ? "" : "network");
 		fputs(p->accepted ? "from clients at " : "", f);
-		if (p->len)
-			addr_print(f, p->address, p->len);
-		else
-			fputs("no one address", f);
-		fprintf(f, " %s", socket_type_name(p->family, p->type));
+		fprintf(f, "%s %s", p->address, socket_type_name(p->family, p->type));
 		if (p->connections > 1)
 			fprintf(f, " x %" PRIu64, p->connections);
-		fputs(": ", f);
-		moved(f, p->in, p->out);
+		if (p->in || p->out || !p->error) {
+			fputs(": ", f);
+			moved(f, p->in, p->out);
+		}
 		if (p->error)
-			fprintf(f, ", %s", strerrorname_np(p->error) ? strerrordesc_np(p->error) : "failed");
+			fprintf(f, ": %s", strerrorname_np(p->error) ? strerrordesc_np(p->error) : "failed");
 		putc('\n', f);
 	}
 	if (s->npeers > SHOWN_PEERS)
@@ -192,7 +194,7 @@ static void std_lines(FILE *f, const struct summary *s)
 		for (int n = 0; n < 3; n++)
 			if (o->std[n])
 				fprintf(f, "%s%s", comma(&first), names[n]);
-		fprintf(f, "%s%s: ", first ? "" : " ", obj_kind_name(o->kind));
+		fprintf(f, first ? "%s: " : " (%s): ", obj_kind_name(o->kind));
 		moved(f, o->in, o->out);
 		putc('\n', f);
 	}
@@ -329,16 +331,9 @@ static void json_peers(FILE *f, const struct summary *s)
 	fputs(",\"connections\":[", f);
 	for (size_t i = 0; i < s->npeers; i++) {
 		const struct peer *p = &s->peers[i];
-		_cleanup_free_ char *text = NULL;
-		size_t len = 0;
-		FILE *mem = open_memstream(&text, &len);
 
-		if (mem) {
-			addr_print(mem, p->address, p->len);
-			fclose(mem);
-		}
 		fprintf(f, "%s{\"address\":", i ? "," : "");
-		text_json(f, text ? text : "", len);
+		text_json(f, p->address, strlen(p->address));
 		json_text(f, "type", socket_type_name(p->family, p->type));
 		fprintf(f, ",\"accepted\":%s", p->accepted ? "true" : "false");
 		json_number(f, "connections", p->connections);

@@ -9,8 +9,7 @@ enum { SHOWN_PEERS = 12, SHOWN_HOLES = 8 };
 
 /* One far address, all connections to it together. */
 struct peer {
-	uint8_t address[128];
-	size_t len;
+	char *address;			/* as addr_print() says it */
 	int32_t family, type;
 	bool accepted;
 	uint64_t connections, in, out;
