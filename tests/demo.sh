@@ -7,7 +7,14 @@ case ${O:=build} in /*) ;; *) O=$top/$O ;; esac
 
 if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'; else bold='' dim='' plain=''; fi
 say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
-show() { printf '%s$ %s%s\n' "$dim" "${*//"$D\/"/}" "$plain"; }
+show() {
+	local word line=
+	for word; do
+		case $word in *' '*) word="'$word'" ;; esac
+		line="$line $word"
+	done
+	printf '%s$%s%s\n' "$dim" "$line" "$plain"
+}
 run() { show "$@"; "$@"; }
 
 # Where an ordinary user can reach it, wherever the checkout is.
@@ -17,11 +24,12 @@ nginx=
 stop_nginx() { [ -z "$nginx" ] || { kill "$nginx" 2>/dev/null; wait "$nginx" 2>/dev/null; nginx=; } || :; }
 trap 'stop_nginx; rm -rf "$D"' EXIT
 cp "$O/capsule" "$D/capsule"
-capsule=$D/capsule
+PATH=$D:$PATH
+cd "$D"
 
 if [ "$(id -u)" != 0 ]; then
 	echo 'Recording needs privileges; run the demo as root. This is what the machine lets you do:'
-	exec "$capsule" doctor
+	exec capsule doctor
 fi
 
 port=8800
@@ -50,28 +58,28 @@ say '1. A web server on loopback answers differently at every request.'
 run curl -sS "http://127.0.0.1:$port/price" "http://127.0.0.1:$port/ticket"
 
 say '2. Record one run of curl. It prints what it always prints, and a file is left behind.'
-show "$capsule" record -o "$D/demo.cap" -- "$@"
-"$capsule" record -o "$D/demo.cap" -- "$@" | tee "$D/recorded"
-chmod 644 "$D/demo.cap"
-ls -l "$D/demo.cap" | awk '{ print "demo.cap: " $5 " bytes" }'
+show capsule record -o demo.cap -- "$@"
+capsule record -o demo.cap -- "$@" 2>record.says | tee recorded
+cat record.says
+chmod 644 demo.cap
 
 say '3. Stop the server. Without it curl fails:'
 stop_nginx
 run curl -sS "http://127.0.0.1:$port/price" 2>&1 && { echo 'the server still answers?'; exit 1; }
 
 say '4. Replay the capsule, as the user nobody, in a sandbox without a network. The same curl really runs again.'
-set -- setpriv --reuid=nobody --regid=nogroup --clear-groups "$capsule" replay "$D/demo.cap"
+set -- setpriv --reuid=nobody --regid=nogroup --clear-groups capsule replay demo.cap
 show "$@"
 status=0
-(cd / && "$@") >"$D/replayed" || status=$?
-cat "$D/replayed"
-if [ $status -eq 0 ] && cmp -s "$D/recorded" "$D/replayed"; then
-	echo "The same price, the same ticket, the same time: exit status $status, output identical byte for byte."
+"$@" >replayed 2>replay.says || status=$?
+cat replayed replay.says
+if [ $status -eq 0 ] && cmp -s recorded replayed; then
+	echo 'The same price, the same ticket, the same times: output and exit status are those of the recording.'
 else
 	echo "The replay differs from the recording (exit status $status)."
 	status=1
 fi
 
 say '5. What the capsule holds:'
-run "$capsule" show "$D/demo.cap"
+run capsule show demo.cap
 exit $status

@@ -58,8 +58,8 @@ for i in $(seq "$ROUNDS"); do
 done
 
 # The clock: the vDSO itself; the shim and user-notify in a replay, where each reading has been recorded.
-"$capsule" record -q -o "$D/vdso.cap" -- "$calls" vdso 200000 2>/dev/null
-"$capsule" record -q -o "$D/clock.cap" -- "$calls" clock 20000 2>/dev/null
+"$capsule" record -q -o "$D/vdso.cap" -- "$calls" vdso 200000 2>"$D/says"
+"$capsule" record -q -o "$D/clock.cap" -- "$calls" clock 20000 2>"$D/says"
 chmod 644 "$D"/*.cap
 for i in $(seq "$ROUNDS"); do
 	measure clock.vdso "$calls" vdso 2000000

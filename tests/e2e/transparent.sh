@@ -101,3 +101,14 @@ case_two_recordings_at_once() {
 	replays_the_same b
 	REPLAYS=3 replays_the_same a
 }
+
+case_stdio_is_dev_null() {
+	needs_recording
+	STATUS=0
+	"$CAPSULE" record -q -o "$T/null.cap" -- sh -c 'cat; echo out && echo err >&2 && exit 5' </dev/null >/dev/null 2>/dev/null || STATUS=$?
+	[ "$STATUS" -eq 5 ] || fail "status $STATUS"
+	chmod 644 "$T/null.cap"
+	echo 5 >"$T/null.status"
+	: >"$T/null.out" >"$T/null.err"
+	replays_the_same null
+}
