@@ -149,6 +149,8 @@ static int run_once(struct recording *rec, const struct replay_options *opts, st
 			return err_sys(&v->err, errno, "waiting for the replayer");
 	if (WIFSIGNALED(status))
 		return err_set(&v->err, EIO, "the replayer itself was killed by SIG%s", sigabbrev_np(WTERMSIG(status)) ?: "?");
+	if (WEXITSTATUS(status))
+		return err_set(&v->err, EIO, "the replayer itself ended with status %d", WEXITSTATUS(status));
 	return v->error ? -EIO : 0;
 }
 

@@ -268,18 +268,18 @@ static int add_clock(struct recording *r, uint32_t task, const struct ev_call *c
 	bool is_timeval = c->nr == SYS_gettimeofday;
 	struct rec_clock k = { .task = task, .clock = CLOCK_REALTIME };
 	const struct ev_seg *seg;
-	int64_t v[2];
+	uint64_t v[2];
 
 	if (c->ret < 0)
 		return 0;
 	if (c->nr == SYS_time) {
-		k.ns = c->ret * 1000000000;
+		k.ns = (int64_t)((uint64_t)c->ret * 1000000000);
 	} else {
 		seg = call_seg(c, is_timeval ? 0 : 1);
 		if (!seg || !seg->data || seg->len < sizeof(v))
 			return 0;	/* gettimeofday(NULL, tz) */
 		memcpy(v, seg->data, sizeof(v));
-		k.ns = v[0] * 1000000000 + v[1] * (is_timeval ? 1000 : 1);
+		k.ns = (int64_t)(v[0] * 1000000000 + v[1] * (is_timeval ? 1000 : 1));
 		if (!is_timeval)
 			k.clock = (int32_t)c->args[0];
 	}

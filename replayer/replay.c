@@ -120,7 +120,7 @@ static int64_t offset_to(int64_t then, clockid_t clk)
 	struct timespec ts;
 
 	clock_gettime(clk, &ts);
-	return then - (ts.tv_sec * 1000000000ll + ts.tv_nsec);
+	return (int64_t)((uint64_t)then - ((uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec));
 }
 
 static int start(struct replay *r, struct err *err)

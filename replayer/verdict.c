@@ -71,7 +71,8 @@ static size_t upcoming(const struct live *l, uint8_t *buf, size_t max)
 		struct bytes b = l->rec->out[part];
 		size_t k = b.len - off < max - n ? b.len - off : max - n;
 
-		memcpy(buf + n, b.data + off, k);
+		if (k)
+			memcpy(buf + n, b.data + off, k);
 		n += k;
 		off = 0;
 		part++;
