@@ -58,7 +58,7 @@ static int arrange_fds(const struct sandbox_fd *fds, size_t n, int *ready, struc
 	if (!high)
 		return err_set(err, ENOMEM, "out of memory");
 	for (size_t i = 0; i < n; i++) {
-		if (fds[i].guest < 0)
+		if (fds[i].guest < 0 || fds[i].guest >= INT_MAX - 1)
 			return err_set(err, EBADF, "fd %d of the guest", fds[i].guest);
 		top = fds[i].guest >= top ? fds[i].guest + 1 : top;
 		high[i] = fds[i];
