@@ -66,14 +66,19 @@ struct capsule_writer;
  * After a failed write (disk full) the writer is broken: every further call
  * returns the same error and writes nothing, except that
  * capsule_writer_finish() tries once to put a hole "disk" and the end frame
- * where the last whole frame ended.
+ * where the last whole frame ended; it returns that error all the same.
+ *
+ * A manifest or an event that no reader would take (a path that is not clean
+ * or leads through a symlink of the file table, a number outside its enum) is
+ * refused with EINVAL, an event longer than a frame with E2BIG; neither breaks
+ * the writer.
  */
 int capsule_writer_open(struct capsule_writer **ret, const char *path, const struct manifest *m, struct err *err);
 /* Copies what it needs of @e.  Segments longer than CAPSULE_INLINE_MAX become blobs by themselves. */
 int capsule_write(struct capsule_writer *w, const struct event *e, struct err *err);
-/* Stores @data under its SHA-256, once; @sha256 gets the hash. */
+/* Stores @data under its SHA-256, once; @sha256 gets the hash. No bytes need no place: every capsule holds them. */
 int capsule_write_blob(struct capsule_writer *w, const void *data, size_t len, uint8_t sha256[32], struct err *err);
-/* Stores what @fd reads from its start, whole, without holding it in memory; at most @max bytes, else -EFBIG and nothing is kept. @len: bytes stored. */
+/* Stores what @fd reads from its start, whole, without holding it in memory; at most @max bytes, else -EFBIG and nothing is kept. @len: bytes stored. EAGAIN: it changed meanwhile, nothing is kept. */
 int capsule_write_blob_fd(struct capsule_writer *w, int fd, uint64_t max, uint64_t *len, uint8_t sha256[32], struct err *err);
 int capsule_writer_flush(struct capsule_writer *w, struct err *err);
 /* Writes the end frame, syncs and closes; @end's events and blobs are filled in by the writer. Frees @w in any case. */
@@ -86,7 +91,7 @@ void capsule_writer_free(struct capsule_writer *w);
 struct capsule_reader;
 
 enum {
-	CAPSULE_KEEP = 1,	/* events stay valid until the reader is closed, not just until the next one */
+	CAPSULE_KEEP = 1,	/* events stay valid until the reader is closed, not just until the next one; EFBIG above 1 GiB */
 };
 
 /*
@@ -108,7 +113,7 @@ const struct capsule_end *capsule_end(const struct capsule_reader *rd);
 bool capsule_complete(const struct capsule_reader *rd, const char **why);
 /* Bytes of the file. */
 uint64_t capsule_size(const struct capsule_reader *rd);
-/* SHA-256 of the whole file, as the end frame's digest is computed; for receipts. */
+/* SHA-256 of the file up to the end frame, as in that; of all whole frames where it is cut short. For receipts. */
 void capsule_digest(const struct capsule_reader *rd, uint8_t sha256[32]);
 
 /* 1: @e is the next event; 0: no more; negative: damaged. */

@@ -34,10 +34,12 @@ struct object {
 	int error;		/* of the last connect that failed */
 	uint64_t in, out;	/* bytes that calls moved */
 };
+enum { OBJECTS_MAX = 1 << 18 };	/* remembered; a capsule can name more than memory holds */
 struct objects {
 	struct table ids;	/* to the index + 1 */
 	struct object *list;
 	size_t n, room;
+	uint64_t more;		/* mentions of those that were one too many */
 };
 /* NULL: unknown, or 0. Valid until the next objects_note(). */
 struct object *objects_find(const struct objects *o, uint32_t id);

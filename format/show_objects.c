@@ -30,11 +30,9 @@ struct object *objects_find(const struct objects *o, uint32_t id)
 
 static struct object *objects_add(struct objects *o, uint32_t id, struct err *err)
 {
-	struct object *obj = objects_find(o, id);
+	struct object *obj;
 	uint8_t key[32];
 
-	if (obj)
-		return obj;
 	if (o->n == o->room) {
 		size_t room = o->room ? o->room * 2 : 16;
 		struct object *bigger = realloc(o->list, room * sizeof(*bigger));
@@ -64,8 +62,14 @@ static void take_address(uint8_t to[128], size_t *len, struct bytes from)
 
 static int note_object(struct objects *o, const struct ev_object *e, struct err *err)
 {
-	struct object *obj = objects_add(o, e->id, err);
+	struct object *obj = objects_find(o, e->id);
 
+	if (!obj && o->n >= OBJECTS_MAX) {
+		o->more++;
+		return 0;
+	}
+	if (!obj)
+		obj = objects_add(o, e->id, err);
 	if (!obj)
 		return -err->code;
 	obj->kind = e->kind;

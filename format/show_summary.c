@@ -178,6 +178,8 @@ static void peer_lines(FILE *f, const struct summary *s)
 	}
 	if (s->npeers > SHOWN_PEERS)
 		fprintf(f, "%-10s and %zu more addresses\n", "", s->npeers - SHOWN_PEERS);
+	if (s->objects.more)
+		fprintf(f, "%-10s not counted: all objects after the first %d\n", "", OBJECTS_MAX);
 }
 
 static void std_lines(FILE *f, const struct summary *s)

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A hash table from SHA-256 to a number: which blobs there are and where, which paths were named. */
+/*
+ * A hash table from 32 bytes to a number: which blobs there are and where, which
+ * paths were named.  The first 8 bytes of a key are its hash as they are: keys
+ * are SHA-256s, or numbers that count up.
+ */
 #ifndef CAPSULE_TABLE_H
 #define CAPSULE_TABLE_H
 
