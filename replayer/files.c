@@ -215,6 +215,26 @@ static bool resolve_in(int root, const char *dir, char *real)
 	return snprintf(real + n, (size_t)(PATH_MAX - n), "%s", dir + (part[1] ? strlen(part) : 0)) < PATH_MAX - n;
 }
 
+static bool is_below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	return strncmp(path, dir, n) == 0 && (path[n] == '/' || !path[n]);
+}
+
+static bool synthetic_path(const char *path)
+{
+	return is_below(path, "/proc") || is_below(path, "/sys") || is_below(path, "/dev");
+}
+
+static bool under_image(const struct manifest *m, const char *path)
+{
+	for (char *const *dir = m->image_dirs; dir && *dir; dir++)
+		if (is_below(path, *dir))
+			return true;
+	return false;
+}
+
 /* The directory in which a peer will bind its unix socket must be there, and ours. Where it can't be, the connection will be a miss. */
 static void lay_peer_dir(int root, struct layer *layer, const struct rec_object *o)
 {
@@ -235,17 +255,21 @@ static void lay_peer_dir(int root, struct layer *layer, const struct rec_object 
 		layer_dir(layer, real, 0755, &ignored);
 }
 
-static bool synthetic_path(const char *path)
+/* A path of the image that the program changed: its directory must be writable, so the layer takes part in it. */
+static int lay_output_dir(struct layer *layer, const struct ev_file *f, struct err *err)
 {
-	static const char *const tops[] = { "/proc", "/sys", "/dev" };
+	char dir[PATH_MAX];
+	char *slash;
 
-	for (size_t i = 0; i < sizeof(tops) / sizeof(tops[0]); i++) {
-		size_t n = strlen(tops[i]);
-
-		if (strncmp(path, tops[i], n) == 0 && (path[n] == '/' || !path[n]))
-			return true;
-	}
-	return false;
+	snprintf(dir, sizeof(dir), "%s", f->path);
+	slash = strrchr(dir, '/');
+	if (!slash || slash == dir || synthetic_path(dir))
+		return 0;
+	*slash = 0;
+	if (layer_dir(layer, dir, 0755, err) < 0 && err->code != EEXIST)
+		return -err->code;
+	*err = ERR_INIT;
+	return 0;
 }
 
 int files_lay(void *ctx, struct layer *layer, struct err *err)
@@ -257,6 +281,9 @@ int files_lay(void *ctx, struct layer *layer, struct err *err)
 	for (size_t i = 0; i < rec->nfiles; i++)
 		if (!synthetic_path(rec->files[i]->path) && lay_one(rec, layer, rec->files[i], err) < 0)
 			return err_in(err, "laying over %s", rec->files[i]->path);
+	for (size_t i = 0; i < rec->noutputs; i++)
+		if (under_image(rec->m, rec->outputs[i]->path) && lay_output_dir(layer, rec->outputs[i], err) < 0)
+			return err_in(err, "laying over %s", rec->outputs[i]->path);
 	_cleanup_fd_ int root = open(r->opts->rootfs ? r->opts->rootfs : rec->m->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	for (size_t i = 1; root >= 0 && i < rec->nobjects; i++)
 		lay_peer_dir(root, layer, &rec->objects[i]);

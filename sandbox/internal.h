@@ -73,6 +73,7 @@ struct rootfs {
 	int root;	/* the same directory as a mount of its own: where mounts go */
 	char *mounts;	/* /proc/self/mountinfo's mount points, each ended by a newline and begun by one */
 	unsigned int overlays, copies;
+	char *const *image_dirs;	/* paths, NULL-terminated; the manifest's */
 };
 
 /* special.c: proc, sys and dev of the new root. @ns_last_pid: a fd to write to, or -1. */

@@ -296,6 +296,29 @@ static bool is_own(const struct level *lv, const char *name)
 	return lv->depth == 0 && (!strcmp(name, "proc") || !strcmp(name, "sys") || !strcmp(name, "dev"));
 }
 
+/*
+ * An image directory that the layer leaves alone is shown as it is, read-only,
+ * and not through an overlay: overlayfs has no get_unmapped_area() of its own,
+ * so the libraries of 2 MiB and more, which ext4, xfs and btrfs map at huge-page
+ * boundaries, would come to other addresses than when recorded.
+ */
+static bool is_untouched_image(const struct rootfs *r, const struct level *lv, const char *name, const struct stat *up)
+{
+	if (lv->depth || up)
+		return false;
+	for (char *const *dir = r->image_dirs; dir && *dir; dir++)
+		if ((*dir)[0] == '/' && strcmp(*dir + 1, name) == 0)
+			return true;
+	return false;
+}
+
+static int show_image(const struct level *lv, const char *name, const struct stat *st)
+{
+	int e = mkdir_like(lv->plain, name, st);
+
+	return e < 0 ? e : bind_readonly(lv, name);
+}
+
 static int graft_entry(struct rootfs *r, const struct level *lv, const char *name, struct err *err)
 {
 	struct stat st, upper, *up = NULL;
@@ -306,6 +329,8 @@ static int graft_entry(struct rootfs *r, const struct level *lv, const char *nam
 		up = &upper;
 	if (up && !(S_ISDIR(up->st_mode) && S_ISDIR(st.st_mode)))
 		return graft_upper(lv, name, up, err);
+	if (S_ISDIR(st.st_mode) && is_untouched_image(r, lv, name, up) && show_image(lv, name, &st) == 0)
+		return 0;
 	if (S_ISDIR(st.st_mode))
 		return graft_dir(r, lv, name, &st, up, err);
 	if (S_ISLNK(st.st_mode))
@@ -474,7 +499,7 @@ static int pivot(int root, struct err *err)
 
 int rootfs_enter(const struct sandbox_spec *spec, int *ns_last_pid, struct err *err)
 {
-	_cleanup_(cleanup_rootfs) struct rootfs r = { -1, -1, -1, -1, -1, NULL, 0, 0 };
+	_cleanup_(cleanup_rootfs) struct rootfs r = { -1, -1, -1, -1, -1, .image_dirs = spec->m->image_dirs };
 
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_sys(err, errno, "making the mounts private");
