@@ -70,7 +70,7 @@ struct capsule_writer;
  *
  * A manifest or an event that no reader would take (a path that is not clean
  * or leads through a symlink of the file table, a number outside its enum) is
- * refused with EINVAL, an event longer than a frame with E2BIG; neither breaks
+ * refused with EINVAL, an event longer than a frame with EFBIG; neither breaks
  * the writer.
  */
 int capsule_writer_open(struct capsule_writer **ret, const char *path, const struct manifest *m, struct err *err);

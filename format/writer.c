@@ -189,7 +189,7 @@ static int append_event(struct capsule_writer *w, const struct event *e, struct 
 	}
 	if (w->buf.size > CAPSULE_MAX_FRAME) {
 		w->buf.size = before;
-		return err_set(err, E2BIG, "%s event of more than %u bytes", ev_kind_name(e->kind), CAPSULE_MAX_FRAME);
+		return err_set(err, EFBIG, "%s event of more than %u bytes", ev_kind_name(e->kind), CAPSULE_MAX_FRAME);
 	}
 	w->time = e->time;
 	w->pending++;

@@ -526,7 +526,7 @@ static void an_event_too_long_for_a_frame_is_refused_alone(void **state)
 	text[(5 << 20) - 1] = 0;
 	assert_works(err, capsule_writer_open(&w, path, &sample_manifest, &err));
 	assert_works(err, capsule_write(w, &sample_events[0], &err));
-	assert_fails(E2BIG, err, capsule_write(w, &e, &err));
+	assert_fails(EFBIG, err, capsule_write(w, &e, &err));
 	assert_works(err, capsule_write(w, &sample_events[1], &err));
 	assert_works(err, capsule_writer_finish(w, &sample_end, &err));
 	i = load_file(path);
