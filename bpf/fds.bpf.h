@@ -87,16 +87,22 @@ static __always_inline bool is_outside(const struct rec_fd *fd)
 	return false;
 }
 
-static __always_inline struct file *file_of(__s32 fd)
+/* The struct file behind @fd, as a number; 0: it is not open. */
+__noinline __u64 find_file(__s32 fd)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct fdtable *fdt = task->files->fdt;
-	struct file *f = NULL;
+	__u64 f = 0;
 
 	if (fd < 0 || (__u32)fd >= fdt->max_fds)
-		return NULL;
+		return 0;
 	bpf_probe_read_kernel(&f, sizeof(f), fdt->fd + fd);
 	return f;
+}
+
+static __always_inline struct file *file_of(__s32 fd)
+{
+	return (struct file *)find_file(fd);
 }
 
 /* @file: a struct file of the kernel's; all zeros where it is NULL. */
