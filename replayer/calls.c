@@ -63,7 +63,8 @@ void signals_due(struct gtask *t)
 {
 	const struct ev_signal *s = t->rec && t->cursor < t->rec->ncalls ? t->rec->calls[t->cursor].signal : NULL;
 
-	if (s && s->signo > 0 && s->signo < 65)
+	/* Stopped, it would never make the call before which its SIGCONT came; and a stop shows nowhere but in time. */
+	if (s && s->signo > 0 && s->signo < 65 && s->signo != SIGSTOP)
 		syscall(SYS_tgkill, t->tgid, t->tid, s->signo);
 }
 

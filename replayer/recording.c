@@ -13,9 +13,13 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-/* A capsule can name any number; memory for it is made only up to here. */
-#define MAX_TASKS (1u << 20)
-#define MAX_OBJECTS (1u << 22)
+/*
+ * A capsule can name any number, and memory is made for all below.  They are
+ * given in order of appearance, so a number is hardly higher than that of the
+ * events so far; which can come in another order than their numbers did.
+ */
+#define NUMBER_SLACK (1u << 16)
+#define MAX_NUMBER (1u << 22)
 
 struct blob_bytes {		/* a blob that a segment stands for, loaded */
 	struct blob_bytes *next;
@@ -37,6 +41,7 @@ struct recording_private {
 	struct recording r;
 	struct blob_bytes *blobs;
 	struct event_chunk *chunks;
+	uint32_t order;		/* of the event that is being added */
 };
 
 static int grow(void **array, size_t n, size_t size)
@@ -122,9 +127,16 @@ struct bytes call_payload(const struct recording *r, const struct ev_call *c)
 	return b;
 }
 
+static bool makes_sense(const struct recording *r, uint32_t number)
+{
+	const struct recording_private *p = (const struct recording_private *)r;
+
+	return number > 0 && number < MAX_NUMBER && number / 2 < (uint64_t)p->order + NUMBER_SLACK / 2;
+}
+
 static struct rec_task *task_of(struct recording *r, uint32_t id, struct err *err)
 {
-	if (id == 0 || id >= MAX_TASKS) {
+	if (!makes_sense(r, id)) {
 		err_set(err, EBADMSG, "task number %u makes no sense", id);
 		return NULL;
 	}
@@ -146,7 +158,7 @@ static struct rec_task *task_of(struct recording *r, uint32_t id, struct err *er
 
 static struct rec_object *object_of(struct recording *r, uint32_t id, struct err *err)
 {
-	if (id == 0 || id >= MAX_OBJECTS) {
+	if (!makes_sense(r, id)) {
 		err_set(err, EBADMSG, "object number %u makes no sense", id);
 		return NULL;
 	}
@@ -427,6 +439,7 @@ static int load_events(struct recording *r, struct event_chunk **chunks, struct 
 		n = capsule_next(r->reader, &c->e[c->n], err);
 		if (n <= 0)
 			return n;
+		((struct recording_private *)r)->order = order;
 		if (add_event(r, order, &c->e[c->n], err) < 0)
 			return err_in(err, "event %u", order);
 		c->n++;

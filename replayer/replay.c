@@ -288,11 +288,17 @@ static void turn(struct replay *r)
 		when_quiet(r);
 }
 
+/* Was it still running when the recorder went? Then it has no end to come to. */
+static bool outlived(const struct gtask *t)
+{
+	return t->rec && !t->rec->exited && t->cursor >= t->rec->ncalls;
+}
+
 /* The recording's other processes were recorded to their ends, so they come to them. */
 static bool others_run(const struct replay *r)
 {
 	for (const struct gtask *t = r->tasks; t; t = t->next)
-		if (!t->exited)
+		if (!t->exited && !outlived(t))
 			return true;
 	return false;
 }
