@@ -10,12 +10,14 @@
 
 static void survives(struct tale *t)
 {
-	static const char *const soon[] = { "--timeout", "20", NULL };
+	static const char *const soon[] = { "--timeout", "4", NULL };
 	struct outcome o;
 
 	tale_replay_with(t, &o, soon);
 	if (o.status != 0 && o.status != 1 && o.status != 3 && o.status != 4)
 		fail_msg("status %d\n%s%s", o.status, o.err, o.out);
+	if (o.status == 0 && strstr(o.err, "no end"))
+		fail_msg("identical without an end\n%s", o.err);
 	if (strstr(o.err, "runtime error") || strstr(o.err, "Sanitizer"))
 		fail_msg("%s", o.err);
 }
@@ -71,7 +73,7 @@ static void absurd_calls(void **state)
 	static const uint64_t lengths[] = { UINT64_MAX, 1ull << 40, 3, 1, 0 };
 
 	(void)state;
-	for (size_t k = 0; k < 10; k++) {
+	for (size_t k = 0; k < 10; k += 3) {
 		TALE(t, EVERYTHING);
 		tale_socket(&t, SOCK, AF_INET, SOCK_STREAM, "10.0.0.2:5000", "10.0.0.1:80");
 		tale_socket(&t, SOCK + 1, AF_INET, SOCK_DGRAM, "10.0.0.2:5000", "10.0.0.1:53");
@@ -386,6 +388,7 @@ static void children_that_outlive(void **state)
 	tale_open(&t, argv);
 	tale_stdio(&t);
 	tale_exec(&t, "/bin/sh", argv);
+	tale_event(&t, (struct event){ .kind = EV_FORK, .fork = { .child = 2, .pid = 5000, .tid = 5000 } });
 	tale_exit(&t, 0);
 	tale_replay_with(&t, &o, real);
 	assert_true(all_gone());
