@@ -11,9 +11,11 @@
 
 #include <errno.h>
 #include <linux/sched.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -166,37 +168,76 @@ static void answer_random(struct replay *r, struct call *c)
 
 /* ---- identity and other answers served whole ------------------------------ */
 
-/* Questions about a fd are for us only if the fd leads outside; the others always. */
-static bool about_inside(struct replay *r, const struct call *c)
+/* SIOCGIFCONF's list lies behind a pointer in its struct ifconf: the second element of the argument (netdevice(7)). */
+static int give_ifconf(struct replay *r, struct call *c, const struct rec_call *rc)
 {
-	struct socket_kind kind;
-	struct stat st;
-	int fd = sc_table[c->nr].fd;
+	struct ifconf now, *then;
 
-	return fd && !object_of_fd(r, c, (int)c->args[fd - 1], &st, &kind);
+	if (guest_read(c->t->tid, c->args[2], &now, sizeof(now)) < 0)
+		return -EFAULT;
+	for (uint32_t i = 0; i < rc->call->nsegs; i++) {
+		const struct ev_seg *s = &rc->call->segs[i];
+		struct bytes b;
+		struct err err = ERR_INIT;
+
+		if (s->arg != 2 || recording_bytes(r->rec, s, &b, &err) < 0)
+			continue;
+		then = (struct ifconf *)b.data;
+		if (s->index == 0 && b.len >= sizeof(then->ifc_len))
+			guest_write(c->t->tid, c->args[2], b.data, sizeof(then->ifc_len));
+		else if (now.ifc_buf && now.ifc_len > 0)
+			guest_write(c->t->tid, (uint64_t)now.ifc_buf, b.data, b.len < (size_t)now.ifc_len ? b.len : (size_t)now.ifc_len);
+	}
+	return 0;
+}
+
+static void give_answer(struct replay *r, struct call *c, const struct rec_call *rc)
+{
+	bool ifconf = c->nr == SYS_ioctl && (uint32_t)c->args[1] == SIOCGIFCONF;
+
+	c->ret = rc->call->ret;
+	if (c->ret >= 0 && (ifconf ? give_ifconf(r, c, rc) : give_outputs(r, c, rc)) < 0)
+		c->ret = -EFAULT;
+	r->v->served++;
+}
+
+/* A question about a fd is for us only if the fd leads outside. */
+static void answer_about_fd(struct replay *r, struct call *c, int fd)
+{
+	const struct rec_call *rc;
+	struct socket_kind kind;
+	struct live *l;
+	struct stat st;
+
+	l = object_of_fd(r, c, fd, &st, &kind);
+	rc = l || kind.family ? match_call(r, c, l, &kind) : NULL;
+	if (!rc) {
+		c->cont = true;
+		return;
+	}
+	if (!l)
+		adopt(r, c, fd, rc, &st);
+	give_answer(r, c, rc);
 }
 
 static void answer_serve(struct replay *r, struct call *c)
 {
+	int fd = sc_table[c->nr].fd;
 	const struct rec_call *rc;
 
-	if (about_inside(r, c)) {
-		c->cont = true;
+	if (fd) {
+		answer_about_fd(r, c, (int)c->args[fd - 1]);
 		return;
 	}
 	rc = match_call(r, c, NULL, NULL);
 	if (!rc)
 		rc = match_any(r, c);
-	if (!rc) {
-		c->cont = true;
-		if (!sc_table[c->nr].fd)
-			miss(r, "%s was not recorded: this machine's answer", sc_name(c->nr));
+	if (rc) {
+		give_answer(r, c, rc);
 		return;
 	}
-	c->ret = rc->call->ret;
-	if (c->ret >= 0 && give_outputs(r, c, rc) < 0)
-		c->ret = -EFAULT;
-	r->v->served++;
+	c->cont = true;
+	miss(r, "%s was not recorded: this machine's answer", sc_name(c->nr));
 }
 
 /* ---- tasks ------------------------------------------------------------------ */

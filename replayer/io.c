@@ -18,8 +18,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* A socket that nothing led to yet turns out to be the recorded call's object. */
-static struct live *adopt(struct replay *r, struct call *c, int fd, const struct rec_call *rc, const struct stat *st)
+struct live *adopt(struct replay *r, struct call *c, int fd, const struct rec_call *rc, const struct stat *st)
 {
 	struct live *l = &r->live[rc->object];
 	const struct ev_object *o = l->rec->o;
@@ -364,13 +363,37 @@ static int gather_from_fd(struct call *c, uint64_t count, uint8_t **data, size_t
 	return 0;
 }
 
-static int gather(struct call *c, const struct rec_call *rc, unsigned int index, uint8_t **data, size_t *len)
+/* From a /proc file or a device: this machine's has other bytes, so the recorded ones go. */
+static int gather_recorded(struct replay *r, const struct rec_call *rc, uint8_t **data, size_t *len)
+{
+	struct bytes b = call_payload(r->rec, rc->call);
+
+	*data = malloc(b.len + 1);
+	if (!*data)
+		return -ENOMEM;
+	if (b.len)
+		memcpy(*data, b.data, b.len);
+	*len = b.len;
+	return 0;
+}
+
+static bool from_outside(struct replay *r, const struct call *c)
+{
+	struct live *l = object_of_fd(r, c, (int)c->args[c->nr == SYS_sendfile ? 1 : 0], NULL, NULL);
+
+	return l && l->direct;
+}
+
+static int gather(struct replay *r, struct call *c, const struct rec_call *rc, unsigned int index, uint8_t **data,
+		  size_t *len)
 {
 	struct guest_iov iov;
 	uint64_t count;
 	int e;
 
 	if (is_blind(c)) {
+		if (rc && from_outside(r, c))
+			return gather_recorded(r, rc, data, len);
 		count = c->args[c->nr == SYS_sendfile ? 3 : 4];
 		return gather_from_fd(c, rc && (uint64_t)rc->call->ret < count ? (uint64_t)rc->call->ret : count, data, len);
 	}
@@ -447,7 +470,7 @@ static int64_t write_one(struct replay *r, struct call *c, struct live *l, const
 			raise_sigpipe(c);
 		return rc->call->ret;
 	}
-	e = gather(c, rc, index, &data, &len);
+	e = gather(r, c, rc, index, &data, &len);
 	if (e < 0)
 		return e;
 	n = taken(r, l, rc, data, len);

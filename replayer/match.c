@@ -97,7 +97,7 @@ static bool same_call(struct replay *r, const struct call *c, const struct rec_c
 	case SC_NET:
 		return same_object(r, rc, l, kind) || (!rc->object && !l);
 	case SC_SERVE:
-		return same_question(c, rc->call);
+		return same_question(c, rc->call) && (!sc_table[c->nr].fd || same_object(r, rc, l, kind));
 	default:
 		return true;
 	}

@@ -113,6 +113,7 @@ static void answer_bind(struct replay *r, struct call *c)
 	struct socket_kind kind;
 	struct live *l;
 	struct stat st;
+	int family;
 
 	l = object_of_fd(r, c, (int)c->args[0], &st, &kind);
 	rc = match_call(r, c, l, &kind);
@@ -128,9 +129,11 @@ static void answer_bind(struct replay *r, struct call *c)
 	c->ret = rc->call->ret;
 	if (c->ret < 0)
 		return;
-	/* The port that the kernel chose then. */
+	/* The port, or the abstract name, that the kernel chose then. */
 	local = call_seg(rc->call, SEG_LOCAL);
-	if (l && local && local->data && (kind.family == AF_INET || kind.family == AF_INET6)) {
+	family = l && l->rec->o ? l->rec->o->family : AF_UNSPEC;
+	if (local && local->data && (family == AF_INET || family == AF_INET6 ||
+	    (family == AF_UNIX && c->args[2] == sizeof(sa_family_t)))) {
 		_cleanup_fd_ int copy = guest_fd(c->t->tgid, (int)c->args[0]);
 		if (copy >= 0 && bind(copy, (const struct sockaddr *)local->data, (socklen_t)local->len) == 0)
 			return;

@@ -471,6 +471,8 @@ static int start_end(struct replay *r, struct live *l, struct err *err)
 		return file_end(r, l, err);
 	case OBJ_CHR:
 		l->direct = true;
+		if (o->nfds > 1)
+			acc = O_RDWR;	/* they may have been opened one by one, each for its own use */
 		fd = open(o->path && path_is_clean(o->path, strlen(o->path)) && strncmp(o->path, "/dev/", 5) == 0 ?
 			  o->path : "/dev/null", acc | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 		return fd < 0 ? open("/dev/null", acc | O_CLOEXEC) : fd;

@@ -192,6 +192,8 @@ struct live *object_of_fd(struct replay *r, const struct call *c, int fd, struct
 /* null, zero and full: everywhere the same, and nobody's end. */
 bool answers_by_itself(const struct stat *st);
 void object_bind(struct replay *r, struct live *l, const struct stat *st);
+/* A socket that nothing led to yet turns out to be the object of the recorded call @rc. */
+struct live *adopt(struct replay *r, struct call *c, int fd, const struct rec_call *rc, const struct stat *st);
 /* A copy of the guest's fd, or -errno. */
 int guest_fd(pid_t tid, int fd);
 /* "stdout", "127.0.0.1:80", "/proc/meminfo" */
