@@ -207,6 +207,14 @@ uint32_t object_opened(struct recording *r, const struct rec_fd *fd, const char 
 	return o->id;
 }
 
+/* One object may be open several times: for all that any of them may do. */
+static uint32_t merge_flags(uint32_t a, uint32_t b)
+{
+	uint32_t mode = (a & O_ACCMODE) == (b & O_ACCMODE) ? a & O_ACCMODE : O_RDWR;
+
+	return mode | ((a | b) & (O_APPEND | O_NONBLOCK));
+}
+
 int object_inherited(struct recording *r, const struct rec_fdinfo *f, const char *path, const struct parts *p)
 {
 	struct object *o = find(r->objects, &f->what);
@@ -219,9 +227,9 @@ int object_inherited(struct recording *r, const struct rec_fdinfo *f, const char
 	fds = reallocarray(o->fds, o->nfds + 1, sizeof(*fds));
 	if (!fds)
 		return -ENOMEM;
+	o->open_flags = merge_flags(o->nfds ? o->open_flags : f->what.flags, f->what.flags);
 	o->fds = fds;
 	o->fds[o->nfds++] = f->fd;
-	o->open_flags = f->what.flags & (O_ACCMODE | O_APPEND | O_NONBLOCK);
 	o->offset = f->pos;
 	set_path(o, path);
 	learn(o, sock_of(p, &f->what));

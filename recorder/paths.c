@@ -141,7 +141,7 @@ static int look(struct walker *w)
 	return w->to->absent ? 1 : -errno;
 }
 
-/* One component; 1: the way ends here. */
+/* One component; 1: the way ends here. @follow: even if it is the last. */
 static int step(struct walker *w, const char *name, size_t n, const char *rest, bool follow)
 {
 	bool last = !rest[strspn(rest, "/")];
@@ -161,7 +161,7 @@ static int step(struct walker *w, const char *name, size_t n, const char *rest, 
 	rc = look(w);
 	if (rc != 0)
 		return rc;
-	if (S_ISLNK(w->to->st.st_mode) && (!last || follow || *rest == '/'))
+	if (S_ISLNK(w->to->st.st_mode) && (!last || follow))
 		return follow_link(w, rest);
 	if (!last && S_ISDIR(w->to->st.st_mode))
 		w->ops->dir(w->ctx, w->to->path, &w->to->st);
@@ -174,15 +174,16 @@ static int follow_rest(struct walker *w, bool follow)
 
 	while (w->rest[0]) {
 		size_t n = strcspn(w->rest, "/");
+		bool slash = w->rest[n] == '/';		/* behind the last one, it makes the name a directory's */
 		int rc;
 
 		if (n > NAME_MAX)
 			return -ENAMETOOLONG;
 		memcpy(name, w->rest, n);
 		name[n] = 0;
-		strcpy(rest, w->rest + n + (w->rest[n] == '/'));
+		strcpy(rest, w->rest + n + slash);
 		strcpy(w->rest, rest);
-		rc = step(w, name, n, rest, follow);
+		rc = step(w, name, n, rest, follow || slash);
 		if (rc != 0)
 			return rc < 0 ? rc : 0;
 	}
