@@ -13,10 +13,12 @@
 #include "harness.h"
 
 #include "format/capsule.h"
+#include "format/cleanup.h"
 #include "format/cli.h"
 #include "format/io.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -58,16 +60,24 @@ struct outcome {
 
 /* ---- the program ------------------------------------------------------------ */
 
+static inline void tale_remove(void)
+{
+	const struct dirent *d;
+
+	_cleanup_dir_ DIR *dir = opendir(scratch_dir);
+	while (dir && (d = readdir(dir)) != NULL)
+		if (d->d_name[0] != '.')
+			unlinkat(dirfd(dir), d->d_name, 0);
+}
+
 static inline const char *tale_dir(void)
 {
-	static char dir[128];
-
-	if (!dir[0]) {
-		snprintf(dir, sizeof(dir), "%s", scratch_path("x"));
-		*strrchr(dir, '/') = 0;
-		chmod(dir, 0755);
+	if (!scratch_dir[0]) {
+		scratch_path("");
+		chmod(scratch_dir, 0755);
+		atexit(tale_remove);	/* before scratch_remove() */
 	}
-	return dir;
+	return scratch_dir;
 }
 
 /* script.c, compiled once: a path outside the image. */
