@@ -20,7 +20,7 @@ export TSC_MHZ
 median() { sort -g | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
 as_nobody() { (cd / && setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"); }
 row() { printf '| %s | %s | %s | %s |\n' "$@"; }
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
+ratio() { [ "$1" = failed ] && echo '?' || awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
 less() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%+.0f", a - b }'; }
 
 "$D/flood" >"$D/flood.port" &
@@ -70,10 +70,10 @@ done
 "$capsule" record -q -o "$D/true.cap" -- /bin/true
 "$capsule" record -q -o "$D/echo.cap" -- /bin/echo hello >/dev/null
 chmod 644 "$D"/*.cap
-read -r true_native _ <<<"$("$spawn" 50 /bin/true)"
-read -r true_replay _ <<<"$(as_nobody "$spawn" 50 "$capsule" replay -q "$D/true.cap")"
-read -r echo_record echo_rss <<<"$("$spawn" 10 "$capsule" record -q -o "$D/echo2.cap" -- /bin/echo hello)"
-read -r echo_native _ <<<"$("$spawn" 10 /bin/echo hello)"
+read -r true_native _ <<<"$("$spawn" 50 /bin/true || echo failed)"
+read -r true_replay _ <<<"$(as_nobody "$spawn" 50 "$capsule" replay -q "$D/true.cap" || echo failed)"
+read -r echo_record echo_rss <<<"$("$spawn" 10 "$capsule" record -q -o "$D/echo2.cap" -- /bin/echo hello || echo failed)"
+read -r echo_native _ <<<"$("$spawn" 10 /bin/echo hello || echo failed)"
 
 mkdir "$D/www" "$D/nginx"
 head -c 5000000 /dev/urandom >"$D/www/big"
@@ -87,14 +87,14 @@ nginx -p "$D/nginx" -c "$D/nginx.conf" 2>/dev/null &
 PIDS+=($!)
 until (exec 3<>"/dev/tcp/127.0.0.1/$http") 2>/dev/null; do sleep 0.05; done
 url=http://127.0.0.1:$http/big
-read -r curl_native _ <<<"$("$spawn" 9 curl -sS "$url")"
-read -r curl_record curl_rss <<<"$("$spawn" 9 "$capsule" record -q -o "$D/curl.cap" -- curl -sS "$url")"
-read -r curl_strace _ <<<"$("$spawn" 9 strace -f -o /dev/null curl -sS "$url")"
+read -r curl_native _ <<<"$("$spawn" 9 curl -sS "$url" || echo failed)"
+read -r curl_record curl_rss <<<"$("$spawn" 9 "$capsule" record -q -o "$D/curl.cap" -- curl -sS "$url" || echo failed)"
+read -r curl_strace _ <<<"$("$spawn" 9 strace -f -o /dev/null curl -sS "$url" || echo failed)"
 chmod 644 "$D/curl.cap"
-read -r curl_replay _ <<<"$(as_nobody "$spawn" 9 "$capsule" replay -q "$D/curl.cap")"
+read -r curl_replay _ <<<"$(as_nobody "$spawn" 9 "$capsule" replay -q "$D/curl.cap" || echo failed)"
 
 m() { median <"$D/$1"; }
-ms() { awk -v us="$1" 'BEGIN { printf "%.1f ms", us / 1000 }'; }
+ms() { [ "$1" = failed ] && echo failed || awk -v us="$1" 'BEGIN { printf "%.1f ms", us / 1000 }'; }
 kib() { awk -v b="$(stat -c %s "$1")" 'BEGIN { printf "%.1f KiB", b / 1024 }'; }
 mib() { awk -v k="$1" 'BEGIN { printf "%.1f MiB", k / 1024 }'; }
 

@@ -165,7 +165,7 @@ case_in_its_own_directory() {
 	mkdir "$T/here"
 	echo 'in the file' >"$T/here/data"
 	cd "$T/here"
-	record here sh -c 'cat data; echo more >>data; echo new >other; ls -l; cat data other; rm data; ls; pwd'
+	record here sh -c 'cat data; echo more >>data; echo new >other; ls -A; stat -c "%s %A %U" *; cat data other; rm data; ls; pwd'
 	[ "$STATUS" -eq 0 ] || fail "status $STATUS: $(cat "$T/here.err")"
 	cd "$T"
 	take_away "$T/here"
