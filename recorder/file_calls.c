@@ -297,7 +297,7 @@ void program_files(struct recording *r, pid_t pid, char exe[PATH_MAX], char cwd[
 		exe[0] = 0;
 	if (!proc_link(r, pid, "cwd", cwd))
 		cwd[0] = 0;
-	if (exe[0]) {
+	if (exe[0] && !file_known(r, exe)) {
 		file_held(r, exe, pid, -1);
 		interpreter_file(r, pid, exe);
 	}

@@ -413,10 +413,24 @@ void file_held(struct recording *r, const char *path, pid_t pid, int fd)
 		emit_hole(r, "file", path, "it could not be read", 1);
 }
 
+/* The image's directories are only remembered, so that nobody looks again. */
+static void use_image_dir(struct recording *r, const char *path, const struct stat *st)
+{
+	struct entry *e = S_ISDIR(st->st_mode) && !find(r->files, path) ? add(r->files, path) : NULL;
+
+	if (e)
+		e->flags = IS_DIR;
+}
+
 void file_used(struct recording *r, const char *path, const struct stat *st)
 {
-	struct entry *e = path_in_image(path) ? NULL : entry_of(r, path);
+	struct entry *e;
 
+	if (path_in_image(path)) {
+		use_image_dir(r, path, st);
+		return;
+	}
+	e = entry_of(r, path);
 	if (!e || !is_open_question(e))
 		return;
 	know(e, st);
@@ -482,6 +496,13 @@ void dir_listed(struct recording *r, const char *path)
 		list_name(r, path, d->d_name);
 	if (n >= MAX_LISTED)
 		emit_hole(r, "file", path, "the directory has too many names to keep", 1);
+}
+
+bool file_known(const struct recording *r, const char *path)
+{
+	const struct entry *e = find(r->files, path);
+
+	return e && (e->flags & KNOWN);
 }
 
 bool dir_known(const struct recording *r, const char *path)

@@ -36,6 +36,7 @@ void file_link(struct recording *r, const char *path, const struct stat *st, con
 /* Each name in it, too. */
 void dir_listed(struct recording *r, const char *path);
 bool dir_known(const struct recording *r, const char *path);
+bool file_known(const struct recording *r, const char *path);
 
 /* The scope made it: it was not there, unless the scope itself had removed it. */
 void file_created(struct recording *r, const char *path);

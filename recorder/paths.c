@@ -81,10 +81,12 @@ struct walker {
 	const struct walk_ops *ops;
 	void *ctx;
 	unsigned int links;
+	bool looked;		/* to->st is of to->path */
 };
 
 static void go_up(struct walker *w)
 {
+	w->looked = false;
 	while (w->len > 0 && w->to->path[--w->len] != '/')
 		;
 	w->to->path[w->len] = 0;
@@ -94,6 +96,7 @@ static int append(struct walker *w, const char *name, size_t n)
 {
 	if (w->len + 1 + n >= PATH_MAX)
 		return -ENAMETOOLONG;
+	w->looked = false;
 	w->to->path[w->len] = '/';
 	memcpy(w->to->path + w->len + 1, name, n);
 	w->len += 1 + n;
@@ -122,6 +125,7 @@ static int follow_link(struct walker *w, const char *rest)
 	if (target[0] == '/') {
 		w->len = 0;
 		w->to->path[0] = 0;
+		w->looked = false;
 	} else {
 		go_up(w);
 	}
@@ -135,6 +139,7 @@ static int look(struct walker *w)
 
 	if (path_below(w->root, w->to->path, host) < 0)
 		return -ENAMETOOLONG;
+	w->looked = true;
 	if (lstat(host, &w->to->st) == 0)
 		return 0;
 	w->to->absent = errno == ENOENT;
@@ -214,5 +219,5 @@ int path_walk(struct walked *ret, const char *root, const char *base, const char
 	if (w.len == 0)
 		strcpy(ret->path, "/");
 	/* The way may have ended at a place that nobody looked at: "..", or a directory that is known. */
-	return look(&w) < 0 ? -errno : 0;
+	return !w.looked && look(&w) < 0 ? -errno : 0;
 }

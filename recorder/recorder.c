@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -193,6 +194,8 @@ static int start(struct run *run, struct err *err)
 	guard_add(run->r.guard, run->cmd.pid);
 	if (kernel_follow(run->k, run->cmd.pid, run->cmd.pidfd, err) < 0)
 		return -err->code;
+	/* Whoever falls behind loses records; the child has its own priority already. */
+	setpriority(PRIO_PROCESS, 0, -10);
 	return kernel_attach(run->k, err);
 }
 
