@@ -143,16 +143,31 @@ static bool is_message(const struct live *l)
 	return l->rec->o && l->rec->o->kind == OBJ_SOCKET && (l->rec->o->type & 0xf) != SOCK_STREAM;
 }
 
+/* How many arrivals @rc has seen: a look ahead shows what later reads took in parts. */
+static size_t seen_by(const struct live *l, const struct rec_call *rc, bool peek)
+{
+	size_t upto = rc->arrivals;
+	uint64_t seen = 0;
+
+	for (size_t i = upto - 1; peek && upto && i < l->rec->narrivals && l->rec->arrivals[i].kind == ARRIVAL_DATA; i++) {
+		if (seen >= (uint64_t)rc->call->ret)
+			break;
+		seen += l->rec->arrivals[i].data.len;
+		upto = i + 1;
+	}
+	return upto;
+}
+
 /* The recorded call's bytes are on their way to the guest: the kernel hands them over, or we. */
 static void read_said(struct replay *r, struct call *c, struct live *l, const struct rec_call *rc)
 {
-	peer_release(r, l, rc->arrivals);
+	peer_release(r, l, seen_by(l, rc, is_peek(c)));
 	if (is_message(l) && !is_peek(c)) {
 		drain_datagram(c, (int)c->args[0]);
 		c->ret = give_bytes(r, c, rc, 0);
 	} else if (l->rec->o && l->rec->o->kind == OBJ_TTY && rc->call->ret == 0) {
 		c->ret = 0;		/* the end of a terminal's input is no state that a peer could make */
-	} else if (l->fd >= 0 && l->released < rc->arrivals && has_room(c, (size_t)rc->call->ret)) {
+	} else if (l->fd >= 0 && l->released < rc->arrivals && !is_peek(c) && has_room(c, (size_t)rc->call->ret)) {
 		drain_stream(r, c, l, rc->arrivals);
 		c->ret = give_bytes(r, c, rc, 0);
 	} else {

@@ -63,6 +63,12 @@ static void connect_to_peer(struct replay *r, struct call *c, struct live *l, co
 		c->ret = rc ? rc->call->ret : 0;
 		return;
 	}
+	/* It was refused later, and the socket connected to another address then. */
+	if (rc && rc->call->ret == -EINPROGRESS && l->rec->connected && l->rec->o->remote.len &&
+	    !same_address(&l->rec->o->remote, addr, len)) {
+		c->ret = rc->call->ret;
+		return;
+	}
 	/* A second connect() asks how the first one went. */
 	e = l->made ? 0 : peer_connect(r, l, copy, &to);
 	c->ret = rc ? rc->call->ret : e;

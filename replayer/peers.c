@@ -345,7 +345,8 @@ void peer_release(struct replay *r, struct live *l, size_t upto)
 {
 	if (upto > l->rec->narrivals)
 		upto = l->rec->narrivals;
-	if (upto <= l->wanted)
+	/* Without an end nothing is said: its first connect may have failed, and the next one make it. */
+	if (upto <= l->wanted || (l->fd < 0 && !l->rec->listens))
 		return;
 	l->wanted = upto;
 	peer_flush(r, l);

@@ -256,6 +256,13 @@ static int add_accept(struct recording *r, struct rec_call *rc, struct err *err)
 	return 0;
 }
 
+/* A socket that was connected in the end is one whose peer is there, whatever it tried before. */
+static void end_connect(struct rec_object *o, int error)
+{
+	o->connected |= !error;
+	o->async_error = o->connected ? 0 : error;
+}
+
 /* getsockopt(SO_ERROR) after a connect in progress tells how that ended. */
 static void note_async_error(struct rec_object *o, const struct ev_call *c)
 {
@@ -263,16 +270,14 @@ static void note_async_error(struct rec_object *o, const struct ev_call *c)
 	int value;
 
 	if (c->nr == SYS_connect && c->ret == 0)
-		o->connected = true;
+		end_connect(o, 0);
 	if (c->nr != SYS_getsockopt || c->ret < 0 || (int)c->args[1] != SOL_SOCKET || (int)c->args[2] != SO_ERROR)
 		return;
 	if (!seg || !seg->data || seg->len < sizeof(value))
 		return;
 	memcpy(&value, seg->data, sizeof(value));
-	if (value == 0)
-		o->connected = true;
-	if (value > 0 && value < 4096 && !o->connected && !o->narrivals && !o->nout)
-		o->async_error = value;
+	if (value >= 0 && value < 4096 && !o->narrivals && !o->nout)
+		end_connect(o, value);
 }
 
 static int add_clock(struct recording *r, uint32_t task, const struct ev_call *c, struct err *err)

@@ -120,6 +120,28 @@ static bool give_select(struct replay *r, struct call *c, const struct rec_call 
 	return rc->call->ret == 0 || give_outputs(r, c, rc) == 0;
 }
 
+/* Something ready that has no end in the kernel: epoll would never tell. */
+static bool is_direct(const struct replay *r, const struct rec_call *rc)
+{
+	const struct ev_seg *s = call_seg(rc->call, SEG_READY);
+
+	for (size_t i = 0; s && s->data && i + 8 <= s->len; i += 8) {
+		uint32_t id = u32_at(s->data + i);
+
+		if (id && id < r->rec->nobjects && r->live[id].direct)
+			return true;
+	}
+	return false;
+}
+
+/* The recorded events; what the program has put into them is the same, addresses too. */
+static bool give_epoll(struct replay *r, struct call *c, const struct rec_call *rc)
+{
+	const struct ev_seg *s = call_seg(rc->call, 1);
+
+	return s && s->data && (uint64_t)rc->call->ret <= c->args[2] && is_direct(r, rc) && give_outputs(r, c, rc) == 0;
+}
+
 void answer_wait(struct replay *r, struct call *c)
 {
 	const struct rec_call *rc = match_call(r, c, NULL, NULL);
@@ -137,7 +159,8 @@ void answer_wait(struct replay *r, struct call *c)
 		r->v->served++;
 	else if (is_select(c) && (size_t)rc->call->ret == outside && give_select(r, c, rc))
 		r->v->served++;
-	else if (!is_poll(c) && !is_select(c) && rc->call->ret == 0)
+	else if (!is_poll(c) && !is_select(c) && (rc->call->ret == 0 ||
+		 ((size_t)rc->call->ret == outside && give_epoll(r, c, rc))))
 		r->v->served++;
 	else
 		call_go_on(c, true);
