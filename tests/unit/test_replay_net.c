@@ -198,6 +198,58 @@ static void refused_then_connected(void **state)
 	tale_is_identical(&t);
 }
 
+/* On one socket: refused in the background, then connected in the background. */
+static void refused_later_then_connected(void **state)
+{
+	(void)state;
+	TALE(t, "socket inet stream nonblock", "connect 10.1.2.4:81", "poll out 1000", "soerror", "connect " TO, "poll out 1000", "soerror",
+	     "epoll lt", "ewait 1000", "recv 100");
+	tale_socket(&t, SOCK, AF_INET, SOCK_STREAM, FROM, TO);
+	tale_connects(&t, SOCK, 3, "10.1.2.4:81", -EINPROGRESS);
+	polls(&t, POLLOUT, POLLOUT | POLLERR | POLLHUP, 1000);
+	soerror(&t, ECONNREFUSED);
+	tale_connects(&t, SOCK, 3, TO, -EINPROGRESS);
+	polls(&t, POLLOUT, POLLOUT, 1000);
+	soerror(&t, 0);
+	ewaits(&t, EPOLLIN, 1000);
+	tale_recvs(&t, SOCK, 3, "abc", 3);
+	tale_says(&t, "socket 3\nconnect EINPROGRESS\npoll 1\nrevents 1c\nsoerror ECONNREFUSED\nconnect EINPROGRESS\npoll 1\nrevents 4\n"
+		  "soerror 0\newait 1\nevents 1 of 3\nrecv 3 abc\n");
+	tale_exit(&t, 0);
+	tale_is_identical(&t);
+}
+
+/* A netlink answer is waited for with epoll. */
+static void netlink_epoll(void **state)
+{
+	(void)state;
+	TALE(t, "socket netlink raw", "epoll lt", "sendto netlink dump", "ewait 5000", "recv 100", "poll in 100", "recv 100");
+	tale_object(&t, OBJ_OF(.id = SOCK, .kind = OBJ_SOCKET, .family = AF_NETLINK, .type = SOCK_RAW));
+	CALL(&t, SYS_sendto, 4, .obj = SOCK, .args = { 3, 0x1000, 4, 0, 0x2000, 12 }, .segs = { TEXT(1, "dump") });
+	ewaits(&t, EPOLLIN, 5000);
+	tale_recvs(&t, SOCK, 3, "links", 5);
+	polls(&t, POLLIN, POLLIN, 100);
+	tale_recvs(&t, SOCK, 3, "done", 4);
+	tale_says(&t, "socket 3\nsendto 4\newait 1\nevents 1 of 3\nrecv 5 links\npoll 1\nrevents 1\nrecv 4 done\n");
+	tale_exit(&t, 0);
+	tale_is_identical(&t);
+}
+
+static void peeks(void **state)
+{
+	(void)state;
+	TALE(t, "socket inet stream", "connect " TO, "recv 2 peek", "recv 100", "recv 100 peek", "recv 1", "recv 100");
+	client(&t, FROM, TO);
+	CALL(&t, SYS_recvfrom, 2, .obj = SOCK, .args = { 3, 0x1000, 2, MSG_PEEK }, .segs = { TEXT(1, "ab") });
+	tale_recvs(&t, SOCK, 3, "abc", 3);
+	CALL(&t, SYS_recvfrom, 4, .obj = SOCK, .args = { 3, 0x1000, 100, MSG_PEEK }, .segs = { TEXT(1, "defg") });
+	tale_recvs(&t, SOCK, 3, "d", 1);
+	tale_recvs(&t, SOCK, 3, "efg", 3);
+	tale_says(&t, "socket 3\nconnect 0\nrecv 2 ab\nrecv 3 abc\nrecv 4 defg\nrecv 1 d\nrecv 3 efg\n");
+	tale_exit(&t, 0);
+	tale_is_identical(&t);
+}
+
 static void refused_later(void **state)
 {
 	(void)state;
@@ -563,6 +615,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(refused),
 		cmocka_unit_test(refused_then_connected),
 		cmocka_unit_test(refused_later),
+		cmocka_unit_test(refused_later_then_connected),
+		cmocka_unit_test(netlink_epoll),
+		cmocka_unit_test(peeks),
 		cmocka_unit_test(reset),
 		cmocka_unit_test(reset_told_by_soerror),
 		cmocka_unit_test(killed_by_sigpipe),

@@ -4,6 +4,8 @@
 
 #include "format/sha256.h"
 
+#include <sys/epoll.h>
+
 #define REDIRECT (OBJ_OF(.kind = OBJ_PIPE, .open_flags = O_WRONLY))
 
 /* ---- standard fds ------------------------------------------------------------------ */
@@ -159,6 +161,50 @@ static void stdin_tty(void **state)
 	reads_exactly(&t, "", 0, 1000);
 	reads_exactly(&t, "more\n", 5, 1000);
 	tale_says(&t, "isatty 1\nread 5 line\\x0a\nread 4 \\x03raw\nread 0\nread 5 more\\x0a\n");
+	tale_exit(&t, 0);
+	tale_is_identical(&t);
+}
+
+/* One terminal for all three. */
+static void stdio_tty(void **state)
+{
+	static const int32_t fds[] = { 0, 1, 2 };
+	struct outcome o;
+	BARE_TALE(t);
+
+	(void)state;
+	t.argv[0] = (char *)script_program();
+	t.argv[1] = (char *)"use 0";
+	t.argv[2] = (char *)"read 100";
+	tale_open(&t, t.argv);
+	tale_object(&t, OBJ_OF(.id = IN, .kind = OBJ_TTY, .path = "/dev/pts/7", .rdev = makedev(136, 7), .open_flags = O_RDWR, .nfds = 3, .fds = fds));
+	tale_exec(&t, t.argv[0], t.argv);
+	tale_program(&t);
+	tale_startup(&t);
+	reads_exactly(&t, "line\n", 5, 100);
+	tale_writes(&t, IN, 1, "read 5 line\\x0a\n");
+	tale_exit(&t, 0);
+	tale_replay_with(&t, &o, WORDS("-q"));
+	if (o.status || strcmp(o.out, "read 5 line\\x0a\n"))
+		fail_msg("status %d: %s%s", o.status, o.err, o.out);
+}
+
+/* An epoll that waits for a chunk of stdin, and for its end. */
+static void stdin_pipe_epoll(void **state)
+{
+	static const struct ev_object pipe = { .kind = OBJ_PIPE };
+	struct epoll_event in = { EPOLLIN, { .fd = 0 } }, hup = { EPOLLHUP, { .fd = 0 } };
+	uint32_t in_ready[] = { IN, EPOLLIN }, hup_ready[] = { IN, EPOLLHUP };
+	struct tale t = { 0 };
+
+	(void)state;
+	begin(&t, &pipe, WORDS("use 0", "epoll lt", "ewait 100", "ewait -1", "read 1000", "ewait 5000", "read 1000"));
+	CALL(&t, SYS_epoll_wait, 0, .args = { 3, 0x1000, 8, 100 });
+	CALL(&t, SYS_epoll_wait, 1, .args = { 3, 0x1000, 8, UINT32_MAX }, .segs = { SEG(1, &in, sizeof(in)), SEG(SEG_READY, in_ready, 8) });
+	reads_exactly(&t, "abc", 3, 1000);
+	CALL(&t, SYS_epoll_wait, 1, .args = { 3, 0x1000, 8, 5000 }, .segs = { SEG(1, &hup, sizeof(hup)), SEG(SEG_READY, hup_ready, 8) });
+	reads_exactly(&t, "", 0, 1000);
+	tale_says(&t, "ewait 0\newait 1\nevents 1 of 0\nread 3 abc\newait 1\nevents 10 of 0\nread 0\n");
 	tale_exit(&t, 0);
 	tale_is_identical(&t);
 }
@@ -652,6 +698,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(stdin_file),
 		cmocka_unit_test(stdin_file_unknown),
 		cmocka_unit_test(stdin_tty),
+		cmocka_unit_test(stdin_pipe_epoll),
+		cmocka_unit_test(stdio_tty),
 		cmocka_unit_test(stdin_null),
 		cmocka_unit_test(no_fds_at_all),
 		cmocka_unit_test(stdout_and_stderr_one_pipe),
