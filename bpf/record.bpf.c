@@ -11,6 +11,8 @@
 #include "format/sysdesc_words.h"
 
 #include "bpf/calls.bpf.h"
+#include "bpf/names.bpf.h"
+#include "bpf/wait.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 

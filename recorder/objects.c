@@ -24,12 +24,14 @@ struct object {
 	uint64_t offset;
 	int32_t *fds;
 	size_t nfds;
+	bool inner;		/* its other end is in the scope, too, and a hole has said so */
 	struct object *next;	/* of all, in order of appearance */
 };
 
 struct objects {
 	struct map by_inode;	/* (dev, ino), or (BY_RDEV, device number) → struct object */
 	struct map by_id;
+	struct map by_ends;	/* hash of both addresses → struct object, of internet sockets */
 	struct object *first, **end;
 	uint32_t last;
 };
@@ -154,6 +156,39 @@ static bool learn(struct object *o, const struct rec_sock *s)
 	return news;
 }
 
+static uint64_t address_hash(const uint8_t *p, size_t len)
+{
+	uint64_t h = 0xcbf29ce484222325ull;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ p[i]) * 0x100000001b3ull;
+	return h;
+}
+
+static bool are_two_ends(const struct object *a, const struct object *b)
+{
+	return a->type == b->type && a->local_len == b->remote_len && a->remote_len == b->local_len &&
+	       memcmp(a->local, b->remote, a->local_len) == 0 && memcmp(a->remote, b->local, a->remote_len) == 0;
+}
+
+/* Both ends of a connection were seen: it is the scope's own, and yet it was recorded as two to the outside. */
+static void look_for_other_end(struct recording *r, struct object *o)
+{
+	uint64_t here = address_hash(o->local, o->local_len), there = address_hash(o->remote, o->remote_len);
+	struct object *other;
+
+	if ((o->family != AF_INET && o->family != AF_INET6) || !o->local_len || !o->remote_len || o->inner)
+		return;
+	other = map_get(&r->objects->by_ends, there, here);
+	if (other && other != o && !other->inner && are_two_ends(o, other)) {
+		o->inner = other->inner = true;
+		emit_holef(r, "inner connection", "both ends are in the scope; it was recorded as if they were outside",
+			   "object %u and object %u", other->id, o->id);
+	}
+	if (map_put(&r->objects->by_ends, here, there, o) < 0)
+		o->inner = true;	/* no memory to tell */
+}
+
 uint32_t object_of(struct recording *r, const struct rec_fd *fd, const struct parts *p)
 {
 	struct object *o;
@@ -168,8 +203,10 @@ uint32_t object_of(struct recording *r, const struct rec_fd *fd, const struct pa
 	if (!o)
 		return 0;
 	news |= learn(o, sock_of(p, fd));
-	if (news)
+	if (news) {
 		tell(r, o);
+		look_for_other_end(r, o);
+	}
 	return o->id;
 }
 
@@ -281,5 +318,6 @@ void objects_free(struct objects *os)
 	}
 	map_clear(&os->by_inode);
 	map_clear(&os->by_id);
+	map_clear(&os->by_ends);
 	free(os);
 }

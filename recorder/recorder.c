@@ -22,7 +22,7 @@
 
 enum {
 	LOOK_EVERY = 10,	/* ms: at the ring, without being woken */
-	FLUSH_EVERY = 1000,	/* ms: what a killed recorder may lose */
+	FLUSH_EVERY = 250,	/* ms: what a killed recorder may lose */
 };
 
 /* ---- into the capsule ------------------------------------------------------------- */
@@ -138,7 +138,7 @@ static void loop(struct run *run)
 
 		if (over)
 			break;
-		if (n == 0 && boottime() - flushed > FLUSH_EVERY * 1000000ll) {
+		if (boottime() - flushed > FLUSH_EVERY * 1000000ll) {
 			if (!run->r.broken.code && capsule_writer_flush(run->r.w, &err) < 0)
 				run->r.broken = err;
 			flushed = boottime();

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Contents of files: into the capsule before the scope can change them, or their hashes when there is time. */
+#include "recorder/file_table.h"
+
+#include "format/cleanup.h"
+#include "format/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+enum { HASH_STEP = 256 << 10 };	/* bytes: a stopped process must not wait long for us */
+
+/* Into the capsule, or only its hash if it is large. */
+static int keep_content(struct recording *r, struct entry *e, int fd, struct err *err)
+{
+	uint64_t size = 0;
+	int rc;
+
+	rc = capsule_write_blob_fd(r->w, fd, r->opts->snapshot_limit, &size, e->before.sha256, err);
+	if (rc == 0) {
+		e->before.flags = FILE_CONTENT;
+	} else if (rc == -EFBIG) {
+		rc = sha256_fd(fd, e->before.sha256, &size, err);
+		e->before.flags = 0;
+	}
+	if (rc < 0)
+		return rc;
+	e->before.size = size;
+	e->before.has_hash = true;
+	return 0;
+}
+
+void content_keep(struct recording *r, struct entry *e, int fd, int64_t ctime)
+{
+	struct err err = ERR_INIT;
+	struct stat before, after;
+
+	if (fstat(fd, &before) < 0 || !S_ISREG(before.st_mode))
+		return;
+	entry_know(e, &before);
+	if (r->broken.code)
+		return;
+	if (before.st_size && keep_content(r, e, fd, &err) < 0) {
+		e->before.flags = FILE_UNREAD;
+		e->before.has_hash = false;
+		emit_hole(r, "file", e->path, err.text, 1);
+		return;
+	}
+	if (fstat(fd, &after) < 0)
+		after = before;
+	e->ctime = file_ns(before.st_ctim);
+	if (file_ns(after.st_ctim) == e->ctime && (!ctime || ctime == e->ctime))
+		return;
+	e->before.flags |= FILE_CHANGED;
+	emit_hole(r, "file", e->path, "it changed while it was being read", 1);
+}
+
+/* O_NONBLOCK: what was a file may be a FIFO by now. */
+int content_open(const struct recording *r, const char *path, pid_t pid, int fd, uint64_t ino)
+{
+	char name[PATH_MAX];
+	struct stat st;
+	int ours = -1;
+
+	if (fd >= 0) {
+		snprintf(name, sizeof(name), "/proc/%d/fd/%d", (int)pid, fd);
+		ours = open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	}
+	if (ours < 0 && path_below(r->opts->rootfs, path, name) == 0)
+		ours = open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
+	if (ours < 0)
+		return -errno;
+	if (fstat(ours, &st) == 0 && S_ISREG(st.st_mode) && (!ino || st.st_ino == ino))
+		return ours;
+	close(ours);
+	return -ESTALE;
+}
+
+void content_later(struct recording *r, const char *path, int64_t ctime)
+{
+	struct entry *e = entry_find(r->files, path);
+	struct stat st;
+
+	if (e && (e->flags & (KNOWN | CHANGED)))
+		return;
+	if (file_look(r, path, &st) < 0 || !S_ISREG(st.st_mode))
+		return;
+	if (!e)
+		e = entry_add(r->files, path);
+	if (!e)
+		return;
+	entry_know(e, &st);
+	e->before.flags = FILE_IMAGE;
+	e->flags |= TO_HASH;
+	e->ctime = ctime ? ctime : file_ns(st.st_ctim);
+}
+
+void content_end_job(struct files *fs)
+{
+	if (fs->job.fd >= 0)
+		close(fs->job.fd);
+	sha256_free(fs->job.hash);
+	fs->job.hash = NULL;
+	fs->job.e = NULL;
+	fs->job.fd = -1;
+}
+
+static void fail_job(struct recording *r)
+{
+	emit_hole(r, "file", r->files->job.e->path, "it could not be read for its hash", 1);
+	content_end_job(r->files);
+}
+
+static void start_job(struct recording *r, struct entry *e)
+{
+	struct files *fs = r->files;
+	struct err ignored;
+
+	e->flags &= ~TO_HASH;
+	fs->job.e = e;
+	fs->job.at = 0;
+	fs->job.fd = content_open(r, e->path, 0, -1, 0);
+	if (fs->job.fd < 0 || sha256_new(&fs->job.hash, &ignored) < 0)
+		fail_job(r);
+}
+
+static void finish_job(struct recording *r)
+{
+	struct files *fs = r->files;
+	struct entry *e = fs->job.e;
+	struct stat st;
+
+	sha256_end(fs->job.hash, e->before.sha256);
+	e->before.has_hash = true;
+	e->before.size = fs->job.at;
+	if (fstat(fs->job.fd, &st) == 0 && file_ns(st.st_ctim) != e->ctime) {
+		e->before.flags |= FILE_CHANGED;
+		emit_hole(r, "file", e->path, "it changed while the program was recorded", 1);
+	}
+	content_end_job(fs);
+}
+
+static void step_job(struct recording *r)
+{
+	static uint8_t buf[HASH_STEP];
+	struct files *fs = r->files;
+	ssize_t n = io_pread(fs->job.fd, buf, sizeof(buf), fs->job.at);
+
+	if (n < 0) {
+		fail_job(r);
+		return;
+	}
+	sha256_add(fs->job.hash, buf, (size_t)n);
+	fs->job.at += (uint64_t)n;
+	if ((size_t)n < sizeof(buf))
+		finish_job(r);
+}
+
+bool files_idle(struct recording *r)
+{
+	struct files *fs = r->files;
+
+	while (!fs->job.e && fs->hashed < fs->n) {
+		struct entry *e = fs->all[fs->hashed++];
+
+		if (e->flags & TO_HASH)
+			start_job(r, e);
+	}
+	if (!fs->job.e)
+		return false;
+	step_job(r);
+	return true;
+}
