@@ -126,7 +126,7 @@ __noinline int give_path_of(struct rec_thread *t, __u8 arg, __u16 index, __u64 p
 #define NAME8(a, b, c, d, e, f) \
 	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 | (__u64)(f) << 40)
 
-/* Is it among the image's files?  The directories are those of the manifest, see recorder/identity.c. */
+/* Is it among the image's files?  The directories are those of the manifest, see recorder/paths.c. */
 static __always_inline bool in_image(struct walk *w)
 {
 	const char *top = &w->to->path[w->top & (REC_PATH_MAX - 1)];
