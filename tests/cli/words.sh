@@ -64,6 +64,15 @@ case_completion() {
 	[ "$got" = '--strict' ] || fail "replay --st<TAB> gives '$got'"
 }
 
+case_install() {
+	make -s -C "$top" O="$O" DESTDIR="$T/dest" PREFIX=/usr install >"$T/log" 2>&1 || fail "$(tail -n 5 "$T/log")"
+	local f
+	for f in bin/capsule share/man/man1/capsule.1 share/man/man5/capsule.5 share/bash-completion/completions/capsule; do
+		[ -s "$T/dest/usr/$f" ] || fail "$f was not installed"
+	done
+	expect_status 0 "$T/dest/usr/bin/capsule" --version
+}
+
 # Includes point down only: recorder, replayer -> sandbox -> format; recorder and replayer never each other; what runs in the
 # kernel or in the guest takes headers of format/ and its own.
 case_includes_point_down() {
