@@ -61,12 +61,17 @@ int give_outputs(struct replay *r, struct call *c, const struct rec_call *rc)
 	return 0;
 }
 
+static bool stops(int signo)
+{
+	return signo == SIGSTOP || signo == SIGTSTP || signo == SIGTTIN || signo == SIGTTOU;
+}
+
 void signals_due(struct gtask *t)
 {
 	const struct ev_signal *s = t->rec && t->cursor < t->rec->ncalls ? t->rec->calls[t->cursor].signal : NULL;
 
 	/* Stopped, it would never make the call before which its SIGCONT came; and a stop shows nowhere but in time. */
-	if (s && s->signo > 0 && s->signo < 65 && s->signo != SIGSTOP)
+	if (s && s->signo > 0 && s->signo < 65 && !stops(s->signo))
 		syscall(SYS_tgkill, t->tgid, t->tid, s->signo);
 }
 
@@ -217,7 +222,11 @@ static void answer_about_fd(struct replay *r, struct call *c, int fd)
 	}
 	if (!l)
 		adopt(r, c, fd, rc, &st);
-	give_answer(r, c, rc);
+	/* An ioctl that gives nothing does something: FIONBIO. */
+	if (c->nr == SYS_ioctl && rc->call->ret >= 0 && !sc_ioctl_size((uint32_t)c->args[1]))
+		c->cont = true;
+	else
+		give_answer(r, c, rc);
 }
 
 static void answer_serve(struct replay *r, struct call *c)

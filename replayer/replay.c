@@ -28,7 +28,6 @@
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 
-enum { TAG_LISTENER, TAG_SIGNALS, TAG_CONTROL, TAG_LIVE = 16 };
 enum { MAX_START_FDS = 256 };
 
 #define MS 1000000ull
@@ -161,7 +160,7 @@ static int start(struct replay *r, struct err *err)
 
 /* ---- the loop --------------------------------------------------------------- */
 
-static void respond(struct replay *r, const struct call *c)
+void call_respond(struct replay *r, const struct call *c)
 {
 	struct seccomp_notif_resp resp = { .id = c->n->id };
 
@@ -189,9 +188,9 @@ static struct gtask *caller(struct replay *r, pid_t tid)
 }
 
 /*
- * Signals that came between this call and the next one are sent now.  One that
- * interrupted the next call is sent when that is made (match_call()), one
- * behind the task's last call when it makes another.
+ * Signals that came between this call and the next one are due as soon as the
+ * task sleeps.  One that interrupted the next call is sent when that is made
+ * (match_call()), one behind the task's last call when it makes another.
  */
 static void signals_after(const struct call *c)
 {
@@ -200,10 +199,10 @@ static void signals_after(const struct call *c)
 
 	while (rec && next < rec->ncalls && rec->calls[next].signal)
 		next++;
-	if (!rec || (next < rec->ncalls ? rec->calls[next].call->ret == -EINTR : c->matched))
+	if (!rec || next == c->t->cursor || (next < rec->ncalls && rec->calls[next].call->ret == -EINTR))
 		return;
-	for (; c->t->cursor < next; c->t->cursor++)
-		signals_due(c->t);
+	c->t->signals_due = next;
+	c->t->signals_since = now_ns();
 }
 
 static void take_notification(struct replay *r)
@@ -225,7 +224,7 @@ static void take_notification(struct replay *r)
 		call_answer(r, &c);
 	}
 	if (!c.answered)
-		respond(r, &c);
+		call_respond(r, &c);
 	if (c.t)
 		signals_after(&c);
 }
@@ -280,10 +279,12 @@ static void when_quiet(struct replay *r)
 static void turn(struct replay *r)
 {
 	struct epoll_event ev[16];
-	int n = epoll_wait(r->epoll, ev, 16, 10);
+	int n = epoll_wait(r->epoll, ev, 16, r->parked ? 1 : 10);
 
 	for (int i = 0; i < n; i++)
 		take_event(r, &ev[i]);
+	park_look(r);
+	signals_look(r);
 	if (n <= 0)
 		when_quiet(r);
 }
@@ -364,6 +365,7 @@ void replay_run(struct recording *rec, const struct replay_options *opts, struct
 	}
 	v->wall_ns = now_ns() - r.start;
 	sandbox_free(r.sb);
+	park_free(&r);
 	if (r.live)
 		peers_free(&r);
 	tasks_free(&r);

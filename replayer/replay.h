@@ -72,6 +72,8 @@ struct gtask {
 	size_t nchildren, nexecs;
 	size_t random_part, random_off;	/* place in rec->random */
 	uint64_t generated;		/* random bytes made up */
+	size_t signals_due;		/* the signals up to this place in rec->calls are due once the task sleeps; 0: none */
+	uint64_t signals_since;
 	bool exited, known;		/* known: its creator's ptrace event was seen */
 	/* The last notified call that was let go on into the kernel. */
 	bool blocked, matched;		/* it may block; it had a recorded counterpart */
@@ -102,6 +104,8 @@ struct live {
 };
 
 enum { LIVE_BUCKETS = 1024 };
+enum { TAG_LISTENER, TAG_SIGNALS, TAG_CONTROL, TAG_PARKED, TAG_LIVE = 16 };	/* what an epoll event is about */
+struct parked;
 
 struct replay {
 	struct recording *rec;
@@ -118,6 +122,7 @@ struct replay {
 	int done;			/* what sandbox_wait() said */
 	bool given_up;
 	uint64_t random_seed[4];
+	struct parked *parked;
 	struct {
 		dev_t dev;
 		bool synthetic;
@@ -143,6 +148,7 @@ struct call {
 /* Runs it; the verdict says all. The calling process becomes the supervisor and is of no other use afterwards. */
 void replay_run(struct recording *rec, const struct replay_options *opts, struct verdict *v);
 uint64_t now_ns(void);
+void call_respond(struct replay *r, const struct call *c);
 
 /* ---- tasks.c ---- */
 struct gtask *task_find(struct replay *r, pid_t tid);
@@ -152,6 +158,7 @@ void tasks_pump(struct replay *r);
 /* Before a fork: the child shall have its recorded pid. */
 void tasks_expect_child(struct replay *r, struct gtask *t);
 bool tasks_asleep(struct replay *r);
+bool task_sleeps(const struct gtask *t);
 void tasks_free(struct replay *r);
 
 /* ---- match.c ---- */
@@ -185,6 +192,14 @@ void answer_wait(struct replay *r, struct call *c);
 void answer_sleep(struct replay *r, struct call *c);
 /* ---- net.c ---- */
 void answer_net(struct replay *r, struct call *c);
+
+/* ---- park.c ---- */
+/* Keeps a wait back until one of its fds is ready; false: it may go on at once. */
+bool park(struct replay *r, struct call *c);
+void park_look(struct replay *r);
+void park_free(struct replay *r);
+/* Sends the signals whose time has come. */
+void signals_look(struct replay *r);
 
 /* ---- objects.c ---- */
 /* What the fd leads to: NULL for business of the guest's own.  @st (may be NULL) and @kind (of a socket; family 0 otherwise) are filled. */

@@ -267,6 +267,11 @@ static bool is_asleep(pid_t tid)
 	return !at || !at[1] || at[2] == 'S' || at[2] == 'Z' || at[2] == 'X';
 }
 
+bool task_sleeps(const struct gtask *t)
+{
+	return is_asleep(t->tid);
+}
+
 bool tasks_asleep(struct replay *r)
 {
 	for (struct gtask *t = r->tasks; t; t = t->next)

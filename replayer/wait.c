@@ -162,7 +162,7 @@ void answer_wait(struct replay *r, struct call *c)
 	else if (!is_poll(c) && !is_select(c) && (rc->call->ret == 0 ||
 		 ((size_t)rc->call->ret == outside && give_epoll(r, c, rc))))
 		r->v->served++;
-	else
+	else if (rc->call->ret == 0 || waits_for_ever(c) || !park(r, c))
 		call_go_on(c, true);
 }
 

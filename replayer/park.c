@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What has to wait for the guest's own business: a wait with a time limit whose
+ * recorded result came from inside (another thread, a pipe), and signals from
+ * outside that came while the task slept.  Nobody can say here how long inside
+ * business takes in real time, so the limit must not strike before it is done.
+ */
+#include <linux/types.h>
+
+#include "replayer/replay.h"
+
+#include "format/cleanup.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { MAX_PARKED_FDS = 1024 };
+#define PATIENCE_NS 2000000000ull
+
+struct parked {
+	struct parked *next;
+	struct seccomp_notif n;
+	struct gtask *t;
+	struct pollfd *fds;		/* copies of the guest's */
+	size_t nfds;
+	uint64_t since;
+};
+
+static void parked_free(struct replay *r, struct parked *p)
+{
+	for (size_t i = 0; i < p->nfds; i++) {
+		epoll_ctl(r->epoll, EPOLL_CTL_DEL, p->fds[i].fd, NULL);
+		close(p->fds[i].fd);
+	}
+	free(p->fds);
+	free(p);
+}
+
+/* Only its own events wake us, and only once: what is ready is looked at again each turn. */
+static int add_fd(struct replay *r, struct call *c, struct parked *p, int guest, short events)
+{
+	struct epoll_event ev = { .events = (uint32_t)events | EPOLLONESHOT, .data.u64 = TAG_PARKED };
+	int fd;
+
+	if (guest < 0 || p->nfds == MAX_PARKED_FDS)
+		return guest < 0 ? 0 : -E2BIG;
+	fd = guest_fd(c->t->tgid, guest);
+	if (fd < 0)
+		return fd;
+	p->fds[p->nfds++] = (struct pollfd){ .fd = fd, .events = events };
+	epoll_ctl(r->epoll, EPOLL_CTL_ADD, fd, &ev);	/* a regular file can't be watched, and is always ready */
+	return 0;
+}
+
+static int add_poll(struct replay *r, struct call *c, struct parked *p)
+{
+	struct pollfd then[MAX_PARKED_FDS];
+	int e;
+
+	if (c->args[1] > MAX_PARKED_FDS)
+		return -E2BIG;
+	e = guest_read(c->t->tid, c->args[0], then, c->args[1] * sizeof(*then));
+	for (size_t i = 0; i < c->args[1] && e == 0; i++)
+		e = add_fd(r, c, p, then[i].fd, then[i].events);
+	return e;
+}
+
+static int add_select(struct replay *r, struct call *c, struct parked *p)
+{
+	static const short events[] = { 0, POLLIN, POLLOUT, POLLPRI };
+	fd_set set[4];
+	int e = 0;
+
+	if (c->args[0] > FD_SETSIZE)
+		return -E2BIG;
+	for (int i = 1; i <= 3; i++) {
+		FD_ZERO(&set[i]);
+		if (c->args[i] && guest_read(c->t->tid, c->args[i], &set[i], (c->args[0] + 63) / 64 * 8) < 0)
+			return -EFAULT;
+	}
+	for (int fd = 0; fd < (int)c->args[0] && e == 0; fd++) {
+		short want = 0;
+
+		for (int i = 1; i <= 3; i++)
+			want |= FD_ISSET(fd, &set[i]) ? events[i] : 0;
+		if (want)
+			e = add_fd(r, c, p, fd, want);
+	}
+	return e;
+}
+
+static int add_fds(struct replay *r, struct call *c, struct parked *p)
+{
+	switch (c->nr) {
+	case SYS_poll: case SYS_ppoll:
+		return add_poll(r, c, p);
+	case SYS_select: case SYS_pselect6:
+		return add_select(r, c, p);
+	default:
+		return add_fd(r, c, p, (int)c->args[0], POLLIN);
+	}
+}
+
+bool park(struct replay *r, struct call *c)
+{
+	struct parked *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return false;
+	p->fds = calloc(MAX_PARKED_FDS, sizeof(*p->fds));
+	if (!p->fds || add_fds(r, c, p) < 0 || poll(p->fds, p->nfds, 0) != 0) {
+		parked_free(r, p);
+		return false;
+	}
+	p->n = *c->n;
+	p->t = c->t;
+	p->since = now_ns();
+	p->next = r->parked;
+	r->parked = p;
+	call_go_on(c, true);
+	c->answered = true;
+	return true;
+}
+
+static bool is_over(struct replay *r, const struct parked *p, uint64_t now)
+{
+	if (p->t->exited || poll(p->fds, p->nfds, 0) != 0)
+		return true;
+	return now - p->since > PATIENCE_NS && tasks_asleep(r);
+}
+
+void park_look(struct replay *r)
+{
+	uint64_t now = r->parked ? now_ns() : 0;
+
+	for (struct parked **at = &r->parked; *at;) {
+		struct parked *p = *at;
+		struct call c = { .n = &p->n, .cont = true };
+
+		if (!is_over(r, p, now)) {
+			at = &p->next;
+			continue;
+		}
+		*at = p->next;
+		call_respond(r, &c);
+		parked_free(r, p);
+	}
+}
+
+void park_free(struct replay *r)
+{
+	while (r->parked) {
+		struct parked *p = r->parked;
+
+		r->parked = p->next;
+		parked_free(r, p);
+	}
+}
+
+/* ---- signals --------------------------------------------------------------- */
+
+/* Has everybody done what was recorded before event @order? */
+static bool all_are_past(const struct replay *r, uint32_t order)
+{
+	for (const struct gtask *t = r->tasks; t; t = t->next)
+		if (!t->exited && t->rec && t->cursor < t->rec->ncalls && t->rec->calls[t->cursor].order < order)
+			return false;
+	return true;
+}
+
+/* A call that nobody has taken yet would be cut off by the signal; its task looks asleep, too. */
+static bool call_waits(const struct replay *r)
+{
+	struct pollfd p = { .fd = r->listener, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+void signals_look(struct replay *r)
+{
+	for (struct gtask *t = r->tasks; t; t = t->next) {
+		if (!t->signals_due)
+			continue;
+		if (t->exited || t->cursor >= t->signals_due) {
+			t->signals_due = 0;	/* the task's next call came first, and took them along */
+			continue;
+		}
+		if (!task_sleeps(t) || call_waits(r) || (!all_are_past(r, t->rec->calls[t->cursor].order) &&
+					now_ns() - t->signals_since < PATIENCE_NS))
+			continue;
+		for (; t->cursor < t->signals_due; t->cursor++)
+			signals_due(t);
+		t->signals_due = 0;
+	}
+}
