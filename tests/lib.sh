@@ -22,6 +22,7 @@ needs() { local c; for c; do command -v "$c" >/dev/null || skip "$c is not insta
 # The whole case again in a network and mount namespace of its own, lo up: port 53 is free there, /etc can be covered.
 private_network() {
 	[ -n "${IN_PRIVATE_NETWORK:-}" ] && return
+	needs_recording
 	IN_PRIVATE_NETWORK=1 exec unshare -n -m --propagation private -- \
 		sh -c 'ip link set lo up && exec "$@"' sh "$top/tests/run" --case "$FILE" "$NAME"
 }
@@ -108,6 +109,7 @@ start_redis() {	# on port $REDIS and socket $T/redis.sock
 }
 
 start_postgres() {	# unix socket in $T/pg, port 5432, database and role postgres; $PSQL is the client itself
+	needs_recording
 	local bin
 	bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)
 	[ -n "$bin" ] || skip "postgresql is not installed"

@@ -105,6 +105,7 @@ case_busybox() {
 
 # feed FILE FIFO: in chunks of odd sizes, with pauses
 feed() {
+	needs_recording
 	python3 -c 'import os, sys, time
 d = open(sys.argv[1], "rb").read(); o = os.open(sys.argv[2], os.O_WRONLY); n = 1
 while d:
