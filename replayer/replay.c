@@ -190,7 +190,8 @@ static struct gtask *caller(struct replay *r, pid_t tid)
 /*
  * Signals that came between this call and the next one are due as soon as the
  * task sleeps.  One that interrupted the next call is sent when that is made
- * (match_call()), one behind the task's last call when it makes another.
+ * (match_call()), one behind the task's last call when it makes another at the
+ * latest.
  */
 static void signals_after(const struct call *c)
 {
@@ -201,6 +202,11 @@ static void signals_after(const struct call *c)
 		next++;
 	if (!rec || next == c->t->cursor || (next < rec->ncalls && rec->calls[next].call->ret == -EINTR))
 		return;
+	if (next == rec->ncalls && !c->matched) {
+		for (; c->t->cursor < next; c->t->cursor++)
+			signals_due(c->t);
+		return;
+	}
 	c->t->signals_due = next;
 	c->t->signals_since = now_ns();
 }

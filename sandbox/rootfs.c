@@ -218,8 +218,10 @@ static int graft_dir(struct rootfs *r, const struct level *lv, const char *name,
 	if (e < 0)
 		return err_sys(err, -e, "making '%s'", name);
 
-	_cleanup_fd_ int lower = openat(lv->lower, name, DIR_FLAGS);
 	_cleanup_fd_ int upper = openat(lv->upper, name, DIR_FLAGS);
+	_cleanup_fd_ int lower = openat(lv->lower, name, DIR_FLAGS);
+	if (lower < 0 && errno == ENOENT)
+		return 0;	/* someone has removed it since it was listed */
 	if (lower < 0 || upper < 0)
 		return err_sys(err, errno, "opening '%s'", name);
 	if (is_empty(lower))
