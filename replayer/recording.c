@@ -234,6 +234,7 @@ static int add_write(struct recording *r, struct rec_call *rc, struct err *err)
 		return 0;
 	if (seg && recording_bytes(r, seg, &b, err) < 0)
 		return -err->code;
+	o->out_unseen |= c->flags & CALL_PARTIAL;
 	if (APPEND(o->out, o->nout, b) < 0)
 		return err_set(err, ENOMEM, "out of memory");
 	o->out_bytes += b.len;

@@ -56,6 +56,7 @@ struct rec_object {
 	struct bytes *out;		/* what the program gave, a part a call */
 	size_t nout;
 	uint64_t out_bytes;
+	bool out_unseen;		/* some of it could not be recorded (a hole says so): nothing to compare with */
 	bool connected;			/* a connect came to its good end */
 	int async_error;		/* a connect in progress that failed later: its errno */
 	bool listens;			/* connections were accepted on it */
