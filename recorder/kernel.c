@@ -47,7 +47,7 @@ static int explain(int code, struct err *err)
 	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0)
 		return err_set(err, ENOTSUP, "this kernel has no BTF (/sys/kernel/btf/vmlinux): recording needs one built with CONFIG_DEBUG_INFO_BTF=y");
 	if (code == EPERM && !has_cap(CAP_BPF) && !has_cap(CAP_SYS_ADMIN))
-		return err_set(err, EPERM, "no permission to load BPF programs: run as root, or give CAP_BPF: setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_kill,cap_dac_read_search+ep the capsule binary");
+		return err_set(err, EPERM, "no permission to load BPF programs: run as root, or give CAP_BPF: setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v capsule)");
 	if (code == EPERM)
 		return err_set(err, EPERM, "loading BPF programs is not permitted here (CAP_PERFMON missing, or kernel lockdown): run as root outside of containers that filter bpf(2)");
 	return err_sys(err, code, "loading the BPF programs (Linux 5.17 or later is needed)");

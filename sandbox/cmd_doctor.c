@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 enum { MISSING = 1, CANT_TELL };
@@ -128,6 +129,8 @@ static int cmd_doctor(const struct cmd *self, int argc, char **argv)
 		json = true;
 	if (cli.at < argc)
 		return cli_fail(self, EXIT_USAGE, "takes no operand: '%s'", argv[cli.at]);
+	/* With file capabilities we are not dumpable, and our own /proc files are root's; record and replay mend that, too. */
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	if (json)
 		printf("{\"checks\": [");
 	record = examine_side(DOCTOR_RECORD, json, &first);
