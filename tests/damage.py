@@ -39,8 +39,8 @@ def rle(total, size_field):
     out = struct.pack("<IB", 0xFD2FB528, 0xE0 if size_field is not None else 0x00)
     out += struct.pack("<Q", size_field) if size_field is not None else b"\x68"     # or a window of 8 MiB
     blocks = total // (128 << 10)
-    for i in range(blocks):
-        out += struct.pack("<I", (128 << 10) << 3 | 1 << 1 | (i == blocks - 1))[:3] + b"\0"
+    block, last = (struct.pack("<I", (128 << 10) << 3 | 1 << 1 | end)[:3] + b"\0" for end in (0, 1))
+    out += block * (blocks - 1) + last
     return out
 
 
