@@ -22,6 +22,8 @@ static int keep_content(struct recording *r, struct entry *e, int fd, struct err
 	} else if (rc == -EFBIG) {
 		rc = sha256_fd(fd, e->before.sha256, &size, err);
 		e->before.flags = 0;
+		if (rc == 0)
+			emit_hole(r, "budget", e->path, "it is larger than --snapshot-limit: only its hash is here, a replay needs the file itself", 1);
 	}
 	if (rc < 0)
 		return rc;
