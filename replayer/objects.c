@@ -40,10 +40,10 @@ void object_bind(struct replay *r, struct live *l, const struct stat *st)
 	r->bucket[b] = l;
 }
 
-static struct live *find(struct replay *r, const struct stat *st)
+struct live *object_of_inode(struct replay *r, dev_t dev, ino_t ino)
 {
-	for (struct live *l = r->bucket[bucket_of(st->st_dev, st->st_ino)]; l; l = l->chain)
-		if (l->dev == st->st_dev && l->ino == st->st_ino)
+	for (struct live *l = r->bucket[bucket_of(dev, ino)]; l; l = l->chain)
+		if (l->dev == dev && l->ino == ino)
 			return l;
 	return NULL;
 }
@@ -149,7 +149,7 @@ struct live *object_of_fd(struct replay *r, const struct call *c, int fd, struct
 		st->st_mode = 0;
 		return NULL;
 	}
-	l = find(r, st);
+	l = object_of_inode(r, st->st_dev, st->st_ino);
 	if (l)
 		return l;
 	if (S_ISSOCK(st->st_mode) && kind)

@@ -26,6 +26,8 @@ struct parked {
 	struct parked *next;
 	struct seccomp_notif n;
 	struct gtask *t;
+	struct call c;
+	struct epolled *epolled;	/* NULL: poll() tells when it is over */
 	struct pollfd *fds;		/* copies of the guest's */
 	size_t nfds;
 	uint64_t since;
@@ -38,6 +40,7 @@ static void parked_free(struct replay *r, struct parked *p)
 		close(p->fds[i].fd);
 	}
 	free(p->fds);
+	epolled_free(p->epolled);
 	free(p);
 }
 
@@ -106,6 +109,19 @@ static int add_fds(struct replay *r, struct call *c, struct parked *p)
 	}
 }
 
+static void keep(struct replay *r, struct call *c, struct parked *p)
+{
+	call_go_on(c, true);
+	p->n = *c->n;
+	p->c = *c;
+	p->c.n = &p->n;
+	p->t = c->t;
+	p->since = now_ns();
+	p->next = r->parked;
+	r->parked = p;
+	c->answered = true;
+}
+
 bool park(struct replay *r, struct call *c)
 {
 	struct parked *p = calloc(1, sizeof(*p));
@@ -117,21 +133,35 @@ bool park(struct replay *r, struct call *c)
 		parked_free(r, p);
 		return false;
 	}
-	p->n = *c->n;
-	p->t = c->t;
-	p->since = now_ns();
-	p->next = r->parked;
-	r->parked = p;
-	call_go_on(c, true);
-	c->answered = true;
+	keep(r, c, p);
 	return true;
 }
 
-static bool is_over(struct replay *r, const struct parked *p, uint64_t now)
+void park_epoll(struct replay *r, struct call *c, struct epolled *e)
 {
-	if (p->t->exited || poll(p->fds, p->nfds, 0) != 0)
+	struct parked *p = calloc(1, sizeof(*p));
+
+	if (!p || !(p->fds = calloc(1, sizeof(*p->fds)))) {
+		free(p);
+		epolled_free(e);
+		call_go_on(c, true);
+		return;
+	}
+	add_fd(r, c, p, (int)c->args[0], POLLIN);
+	p->epolled = e;
+	keep(r, c, p);
+}
+
+/* Without anything to say after all that time it goes on into the kernel. */
+static bool is_over(struct replay *r, struct parked *p, uint64_t now)
+{
+	bool enough = now - p->since > PATIENCE_NS && tasks_asleep(r);
+
+	if (p->t->exited)
 		return true;
-	return now - p->since > PATIENCE_NS && tasks_asleep(r);
+	if (p->epolled)
+		return epoll_complete(&p->c, p->epolled, enough) || enough;
+	return poll(p->fds, p->nfds, 0) != 0 || enough;
 }
 
 void park_look(struct replay *r)
@@ -140,14 +170,12 @@ void park_look(struct replay *r)
 
 	for (struct parked **at = &r->parked; *at;) {
 		struct parked *p = *at;
-		struct call c = { .n = &p->n, .cont = true };
-
 		if (!is_over(r, p, now)) {
 			at = &p->next;
 			continue;
 		}
 		*at = p->next;
-		call_respond(r, &c);
+		call_respond(r, &p->c);
 		parked_free(r, p);
 	}
 }

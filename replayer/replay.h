@@ -7,6 +7,8 @@
  *	match.c    which recorded call is this one?
  *	calls.c    one answer per fate of format/syscalls.def ...
  *	io.c, wait.c, net.c   ... reads and writes, waiting, connections
+ *	epoll.c    what an epoll set says
+ *	park.c     what has to wait for the guest's own business
  *	objects.c  which outside object does this fd lead to?
  *	peers.c    the far ends: they say what they said, when it is due
  *	verdict.c  what was observed beside what was recorded
@@ -193,9 +195,19 @@ void answer_sleep(struct replay *r, struct call *c);
 /* ---- net.c ---- */
 void answer_net(struct replay *r, struct call *c);
 
+/* ---- epoll.c ---- */
+struct epolled;
+/* The answer to an epoll_wait() that was recorded with events; NULL: the kernel has to give it. */
+struct epolled *epoll_begin(struct replay *r, const struct call *c, const struct rec_call *rc);
+/* Gives it, if the guest's own descriptors that it tells of are ready, or @enough and anything is. */
+bool epoll_complete(struct call *c, struct epolled *e, bool enough);
+void epolled_free(struct epolled *e);	/* NULL is fine */
+
 /* ---- park.c ---- */
 /* Keeps a wait back until one of its fds is ready; false: it may go on at once. */
 bool park(struct replay *r, struct call *c);
+/* Keeps an epoll_wait() back until it is complete; takes @e. */
+void park_epoll(struct replay *r, struct call *c, struct epolled *e);
 void park_look(struct replay *r);
 void park_free(struct replay *r);
 /* Sends the signals whose time has come. */
@@ -204,6 +216,8 @@ void signals_look(struct replay *r);
 /* ---- objects.c ---- */
 /* What the fd leads to: NULL for business of the guest's own.  @st (may be NULL) and @kind (of a socket; family 0 otherwise) are filled. */
 struct live *object_of_fd(struct replay *r, const struct call *c, int fd, struct stat *st, struct socket_kind *kind);
+/* Likewise, of the inode behind a descriptor. */
+struct live *object_of_inode(struct replay *r, dev_t dev, ino_t ino);
 /* null, zero and full: everywhere the same, and nobody's end. */
 bool answers_by_itself(const struct stat *st);
 void object_bind(struct replay *r, struct live *l, const struct stat *st);

@@ -142,6 +142,20 @@ static bool give_epoll(struct replay *r, struct call *c, const struct rec_call *
 	return s && s->data && (uint64_t)rc->call->ret <= c->args[2] && is_direct(r, rc) && give_outputs(r, c, rc) == 0;
 }
 
+static bool answer_epoll(struct replay *r, struct call *c, const struct rec_call *rc)
+{
+	struct epolled *e = epoll_begin(r, c, rc);
+
+	if (!e)
+		return false;
+	if (epoll_complete(c, e, false))
+		epolled_free(e);
+	else
+		park_epoll(r, c, e);
+	r->v->served++;
+	return true;
+}
+
 void answer_wait(struct replay *r, struct call *c)
 {
 	const struct rec_call *rc = match_call(r, c, NULL, NULL);
@@ -162,6 +176,8 @@ void answer_wait(struct replay *r, struct call *c)
 	else if (!is_poll(c) && !is_select(c) && (rc->call->ret == 0 ||
 		 ((size_t)rc->call->ret == outside && give_epoll(r, c, rc))))
 		r->v->served++;
+	else if (!is_poll(c) && !is_select(c) && answer_epoll(r, c, rc))
+		return;
 	else if (rc->call->ret == 0 || waits_for_ever(c) || !park(r, c))
 		call_go_on(c, true);
 }
