@@ -33,6 +33,7 @@ struct manifest {
 	uint32_t *groups;
 	size_t ngroups;
 	uint32_t umask;
+	int64_t sig_ignored, sig_blocked;	/* at the start: bit N-1 for signal N, as SigIgn and SigBlk of /proc/PID/status */
 	uint32_t pid, ppid, pgid, sid;
 	struct { uint64_t cur, max; } rlimits[16];	/* by RLIMIT_*; UINT64_MAX: unlimited */
 	uint32_t nrlimits;

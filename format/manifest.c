@@ -27,6 +27,8 @@ const struct manifest_field manifest_fields[] = {
 	F(egid, MF_U32, true),
 	F(groups, MF_GROUPS, true),
 	F(umask, MF_U32, true),
+	F(sig_ignored, MF_I64, false),
+	F(sig_blocked, MF_I64, false),
 	F(pid, MF_U32, true),
 	F(ppid, MF_U32, true),
 	F(pgid, MF_U32, true),

@@ -86,7 +86,7 @@ static int take_groups(struct manifest *m, const char *list)
 static int take_status(struct manifest *m, pid_t pid, struct err *err)
 {
 	_cleanup_free_ char *text = NULL;
-	const char *umask;
+	const char *umask, *ignored, *blocked;
 	char path[64];
 	int rc;
 
@@ -96,6 +96,10 @@ static int take_status(struct manifest *m, pid_t pid, struct err *err)
 		return err_sys(err, -rc, "reading '%s'", path);
 	umask = value_of(text, "Umask");
 	m->umask = umask ? (uint32_t)strtoul(umask, NULL, 8) : 022;
+	ignored = value_of(text, "SigIgn");
+	blocked = value_of(text, "SigBlk");
+	m->sig_ignored = ignored ? (int64_t)strtoull(ignored, NULL, 16) : 0;
+	m->sig_blocked = blocked ? (int64_t)strtoull(blocked, NULL, 16) : 0;
 	if (take_groups(m, value_of(text, "Groups")) < 0)
 		return err_set(err, ENOMEM, "out of memory");
 	return 0;

@@ -59,14 +59,15 @@ static void child(const struct record_opts *opts, const struct our_signals *s, i
 	char word;
 	int e;
 
+	/* Before the wait: the manifest is taken meanwhile, from what /proc says of us. */
+	sigaction(SIGCHLD, &s->child, NULL);
+	sigprocmask(SIG_SETMASK, &s->before, NULL);
 	if (io_read(go, &word, 1) != 1)
 		_exit(0);	/* the recorder has failed, and says why */
 	e = enter_rootfs(opts->rootfs);
 	if (!e) {
 		if (!opts->aslr)
 			personality((unsigned long)personality(0xffffffff) | ADDR_NO_RANDOMIZE);
-		sigaction(SIGCHLD, &s->child, NULL);
-		sigprocmask(SIG_SETMASK, &s->before, NULL);
 		execvp(opts->argv[0], opts->argv);
 		e = -errno;
 	}

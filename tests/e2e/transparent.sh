@@ -112,3 +112,13 @@ case_stdio_is_dev_null() {
 	: >"$T/null.out" >"$T/null.err"
 	replays_the_same null
 }
+
+# What the command inherits as ignored stays so, when recorded and when replayed.
+case_ignored_signals() {
+	needs python3
+	trap '' USR1 HUP
+	record ignored /usr/bin/python3 -c 'import signal as s; print(s.getsignal(s.SIGUSR1), s.getsignal(s.SIGHUP), s.getsignal(s.SIGUSR2), s.pthread_sigmask(s.SIG_BLOCK, []))'
+	trap - USR1 HUP
+	[ "$(cat "$T/ignored.out")" = '1 1 0 set()' ] || fail "the program saw: $(cat "$T/ignored.out")"
+	replays_the_same ignored
+}

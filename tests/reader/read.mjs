@@ -139,15 +139,17 @@ function json(v) {
 
 // ---- manifest, events, end -------------------------------------------------------------
 
+const signals = (v) => v === undefined ? 0n : i64(v);
 const textsOf = (v) => list(v, text);
 const MANIFEST_KEYS = {
 	tool: text, uuid: text, created: i64, monotonic: i64, boottime: i64, clocks: text, rootfs: text, image_dirs: textsOf,
 	argv: textsOf, env: textsOf, cwd: text, uid: u32, euid: u32, gid: u32, egid: u32, groups: (v) => list(v, u32), umask: u32,
+	sig_ignored: signals, sig_blocked: signals,
 	pid: u32, ppid: u32, pgid: u32, sid: u32, rlimits: (v) => list(v, (p) => { const [cur, max] = list(p, u64); return [cur, max]; }),
 	hostname: text, domainname: text, sysname: text, release: text, version: text, machine: text, cpu_model: text,
 	ncpus: u32, aslr: bool,
 };
-const OPTIONAL = new Set(["tool", "uuid", "hostname", "domainname", "sysname", "release", "version", "machine", "cpu_model"]);
+const OPTIONAL = new Set(["tool", "uuid", "sig_ignored", "sig_blocked", "hostname", "domainname", "sysname", "release", "version", "machine", "cpu_model"]);
 
 function manifest(map) {
 	need(map && typeof map === "object" && !Array.isArray(map), "no map");
