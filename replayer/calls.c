@@ -264,13 +264,13 @@ static void answer_fork(struct replay *r, struct call *c)
 		c->ret = -EPERM;
 		return;
 	}
-	tasks_expect_child(r, c->t);
-	c->cont = true;
+	order_fork(r, c);
 }
 
 void call_answer(struct replay *r, struct call *c)
 {
 	c->t->blocked = false;
+	order_forked(r, c->t);
 	switch (sc_table[c->nr].fate) {
 	case SC_CLOCK:
 		answer_clock(r, c);

@@ -516,6 +516,29 @@ static void write_messages(struct replay *r, struct call *c, struct live *l, con
 	c->ret = i ? (int64_t)i : n;
 }
 
+void write_matched(struct replay *r, struct call *c, struct live *l, const struct rec_call *rc)
+{
+	const struct rec_call *last = rc;
+
+	if (c->nr == SYS_sendmmsg) {
+		write_messages(r, c, l, rc);
+		if (rc)
+			last = &c->t->rec->calls[c->t->cursor - 1];
+	} else {
+		c->ret = write_one(r, c, l, rc, 0);
+	}
+	if (last && l->turn <= last->turn)
+		l->turn = last->turn + 1;
+	if (c->nr == SYS_sendmmsg)
+		return;
+	/* A file keeps its position and its size: the bytes go there, too. */
+	if (c->ret >= 0 && !is_blind(c) && l->rec->o && l->rec->o->kind == OBJ_FILE)
+		call_go_on(c, true);
+	/* An empty pipe in front of a splice: the guest waits, not we. */
+	if (c->ret == -EAGAIN && c->nr == SYS_splice)
+		call_go_on(c, false);
+}
+
 void answer_write(struct replay *r, struct call *c)
 {
 	struct socket_kind kind;
@@ -535,15 +558,6 @@ void answer_write(struct replay *r, struct call *c)
 		call_go_on(c, true);
 		return;
 	}
-	if (c->nr == SYS_sendmmsg) {
-		write_messages(r, c, l, rc);
-		return;
-	}
-	c->ret = write_one(r, c, l, rc, 0);
-	/* A file keeps its position and its size: the bytes go there, too. */
-	if (c->ret >= 0 && !is_blind(c) && l->rec->o && l->rec->o->kind == OBJ_FILE)
-		call_go_on(c, true);
-	/* An empty pipe in front of a splice: the guest waits, not we. */
-	if (c->ret == -EAGAIN && c->nr == SYS_splice)
-		call_go_on(c, false);
+	if (!order_write(r, c, l, rc))
+		write_matched(r, c, l, rc);
 }

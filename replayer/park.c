@@ -119,6 +119,7 @@ static void keep(struct replay *r, struct call *c, struct parked *p)
 	p->since = now_ns();
 	p->next = r->parked;
 	r->parked = p;
+	c->t->kept = true;
 	c->answered = true;
 }
 
@@ -175,6 +176,7 @@ void park_look(struct replay *r)
 			continue;
 		}
 		*at = p->next;
+		p->t->kept = false;
 		call_respond(r, &p->c);
 		parked_free(r, p);
 	}
@@ -192,8 +194,7 @@ void park_free(struct replay *r)
 
 /* ---- signals --------------------------------------------------------------- */
 
-/* Has everybody done what was recorded before event @order? */
-static bool all_are_past(const struct replay *r, uint32_t order)
+bool all_are_past(const struct replay *r, uint32_t order)
 {
 	for (const struct gtask *t = r->tasks; t; t = t->next)
 		if (!t->exited && t->rec && t->cursor < t->rec->ncalls && t->rec->calls[t->cursor].order < order)
@@ -201,8 +202,8 @@ static bool all_are_past(const struct replay *r, uint32_t order)
 	return true;
 }
 
-/* A call that nobody has taken yet would be cut off by the signal; its task looks asleep, too. */
-static bool call_waits(const struct replay *r)
+/* Such a call would be cut off by a signal. */
+bool call_waits(const struct replay *r)
 {
 	struct pollfd p = { .fd = r->listener, .events = POLLIN };
 
@@ -218,7 +219,7 @@ void signals_look(struct replay *r)
 			t->signals_due = 0;	/* the task's next call came first, and took them along */
 			continue;
 		}
-		if (!task_sleeps(t) || call_waits(r) || (!all_are_past(r, t->rec->calls[t->cursor].order) &&
+		if (t->kept || !task_sleeps(t) || call_waits(r) || (!all_are_past(r, t->rec->calls[t->cursor].order) &&
 					now_ns() - t->signals_since < PATIENCE_NS))
 			continue;
 		for (; t->cursor < t->signals_due; t->cursor++)

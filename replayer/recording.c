@@ -223,13 +223,16 @@ static int add_read(struct recording *r, struct rec_call *rc, struct err *err)
 	return 0;
 }
 
-static int add_write(struct recording *r, struct rec_call *rc, struct err *err)
+static int add_write(struct recording *r, uint32_t task, struct rec_call *rc, struct err *err)
 {
 	const struct ev_call *c = rc->call;
 	struct rec_object *o = &r->objects[rc->object];
 	const struct ev_seg *seg = payload_seg(c);
 	struct bytes b = { NULL, 0 };
 
+	rc->turn = o->nwrites++;
+	o->shared |= rc->turn && o->writer != task;
+	o->writer = task;
 	if (c->ret < 0)
 		return 0;
 	if (seg && recording_bytes(r, seg, &b, err) < 0)
@@ -342,7 +345,7 @@ static int add_call(struct recording *r, uint32_t order, const struct event *e, 
 		return 0;
 	if (fate == SC_READ && c->obj && add_read(r, &rc, err) < 0)
 		return -err->code;
-	if (fate == SC_WRITE && c->obj && add_write(r, &rc, err) < 0)
+	if (fate == SC_WRITE && c->obj && add_write(r, e->task, &rc, err) < 0)
 		return -err->code;
 	if ((c->nr == SYS_accept || c->nr == SYS_accept4) && c->obj && add_accept(r, &rc, err) < 0)
 		return -err->code;

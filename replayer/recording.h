@@ -19,6 +19,7 @@ struct rec_call {
 	uint32_t made;		/* the object that it made (accept); 0: none */
 	uint32_t arrivals;	/* SC_READ, accept: how many arrivals of the object it has taken when it ends */
 	uint32_t order;		/* place among all events */
+	uint32_t turn;		/* SC_WRITE: place among the writes to the object */
 };
 
 struct rec_exec {
@@ -56,6 +57,8 @@ struct rec_object {
 	struct bytes *out;		/* what the program gave, a part a call */
 	size_t nout;
 	uint64_t out_bytes;
+	uint32_t nwrites, writer;	/* calls, failed ones too; the task that made them ... */
+	bool shared;			/* ... was not the only one */
 	bool out_unseen;		/* some of it could not be recorded (a hole says so): nothing to compare with */
 	bool connected;			/* a connect came to its good end */
 	int async_error;		/* a connect in progress that failed later: its errno */

@@ -285,11 +285,12 @@ static void when_quiet(struct replay *r)
 static void turn(struct replay *r)
 {
 	struct epoll_event ev[16];
-	int n = epoll_wait(r->epoll, ev, 16, r->parked ? 1 : 10);
+	int n = epoll_wait(r->epoll, ev, 16, r->parked || r->kept ? 1 : 10);
 
 	for (int i = 0; i < n; i++)
 		take_event(r, &ev[i]);
 	park_look(r);
+	order_look(r);
 	signals_look(r);
 	if (n <= 0)
 		when_quiet(r);
@@ -372,6 +373,7 @@ void replay_run(struct recording *rec, const struct replay_options *opts, struct
 	v->wall_ns = now_ns() - r.start;
 	sandbox_free(r.sb);
 	park_free(&r);
+	order_free(&r);
 	if (r.live)
 		peers_free(&r);
 	tasks_free(&r);

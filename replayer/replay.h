@@ -8,7 +8,8 @@
  *	calls.c    one answer per fate of format/syscalls.def ...
  *	io.c, wait.c, net.c   ... reads and writes, waiting, connections
  *	epoll.c    what an epoll set says
- *	park.c     what has to wait for the guest's own business
+ *	order.c    what must keep its order among tasks
+ *	park.c, pace.c        waits and sleeps that have to wait for others
  *	objects.c  which outside object does this fd lead to?
  *	peers.c    the far ends: they say what they said, when it is due
  *	verdict.c  what was observed beside what was recorded
@@ -81,6 +82,7 @@ struct gtask {
 	bool blocked, matched;		/* it may block; it had a recorded counterpart */
 	uint64_t since;			/* when, ns CLOCK_MONOTONIC */
 	bool started;			/* left its first stop */
+	bool kept;			/* its call waits for its turn, order.c, or was parked */
 	bool held;			/* born, kept from running until its creator's event was seen */
 };
 
@@ -103,11 +105,15 @@ struct live {
 	size_t out_part, out_off;	/* place in rec->out */
 	uint64_t out_bytes;
 	bool differs;
+	uint32_t turn;			/* writes made, of rec_call.turn */
+	bool unordered;			/* the tasks' writes came in another order than recorded */
 };
 
 enum { LIVE_BUCKETS = 1024 };
 enum { TAG_LISTENER, TAG_SIGNALS, TAG_CONTROL, TAG_PARKED, TAG_LIVE = 16 };	/* what an epoll event is about */
 struct parked;
+struct kept;
+struct paced;
 
 struct replay {
 	struct recording *rec;
@@ -125,6 +131,10 @@ struct replay {
 	bool given_up;
 	uint64_t random_seed[4];
 	struct parked *parked;
+	struct kept *kept;
+	struct gtask *forking;		/* the next pid was set for its child, which is not born yet */
+	uint64_t forking_since;
+	struct paced *paced;
 	struct {
 		dev_t dev;
 		bool synthetic;
@@ -157,8 +167,8 @@ struct gtask *task_find(struct replay *r, pid_t tid);
 struct gtask *task_first(struct replay *r, pid_t tid);
 /* Takes what ptrace has to tell, without blocking. */
 void tasks_pump(struct replay *r);
-/* Before a fork: the child shall have its recorded pid. */
-void tasks_expect_child(struct replay *r, struct gtask *t);
+/* Before a fork: the child shall have its recorded pid. False: it has none. */
+bool tasks_expect_child(struct replay *r, struct gtask *t);
 bool tasks_asleep(struct replay *r);
 bool task_sleeps(const struct gtask *t);
 void tasks_free(struct replay *r);
@@ -189,6 +199,8 @@ void make_random(struct replay *r, struct gtask *t, uint8_t *buf, size_t len);
 /* ---- io.c ---- */
 void answer_read(struct replay *r, struct call *c);
 void answer_write(struct replay *r, struct call *c);
+/* The write whose recorded counterpart is @rc (or NULL), to @l. */
+void write_matched(struct replay *r, struct call *c, struct live *l, const struct rec_call *rc);
 /* ---- wait.c ---- */
 void answer_wait(struct replay *r, struct call *c);
 void answer_sleep(struct replay *r, struct call *c);
@@ -212,6 +224,30 @@ void park_look(struct replay *r);
 void park_free(struct replay *r);
 /* Sends the signals whose time has come. */
 void signals_look(struct replay *r);
+/* Has everybody done what was recorded before event @order? */
+bool all_are_past(const struct replay *r, uint32_t order);
+/* Is there a call that nobody has taken yet? Its task looks asleep. */
+bool call_waits(const struct replay *r);
+
+/* ---- pace.c ---- */
+/*
+ * Keeps @c, which is to return c->ret, back until the others have done what was
+ * recorded before @rc ended, @ns of real time at most; false: answer at once.
+ * @rc NULL: a sleep of @ns that is not in the record.
+ */
+bool pace(struct replay *r, struct call *c, const struct rec_call *rc, uint64_t ns);
+void pace_look(struct replay *r);
+void pace_free(struct replay *r);
+
+/* ---- order.c ---- */
+/* True: the write is kept until those that other tasks made before it were made. */
+bool order_write(struct replay *r, struct call *c, struct live *l, const struct rec_call *rc);
+/* Answers a fork, at once or when nobody else is in the middle of one. */
+void order_fork(struct replay *r, struct call *c);
+/* @t's fork is over, one way or the other. */
+void order_forked(struct replay *r, const struct gtask *t);
+void order_look(struct replay *r);
+void order_free(struct replay *r);
 
 /* ---- objects.c ---- */
 /* What the fd leads to: NULL for business of the guest's own.  @st (may be NULL) and @kind (of a socket; family 0 otherwise) are filled. */

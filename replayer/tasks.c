@@ -65,12 +65,11 @@ static const struct rec_task *next_child(struct replay *r, const struct gtask *t
 	return &r->rec->tasks[t->rec->children[t->nchildren]];
 }
 
-void tasks_expect_child(struct replay *r, struct gtask *t)
+bool tasks_expect_child(struct replay *r, struct gtask *t)
 {
 	const struct rec_task *child = next_child(r, t);
 
-	if (child && child->tid > 1)
-		sandbox_next_pid(r->sb, (pid_t)child->tid);
+	return child && child->tid > 1 && sandbox_next_pid(r->sb, (pid_t)child->tid) == 0;
 }
 
 /* Of a thread: the process it belongs to. */
@@ -115,6 +114,7 @@ static void born(struct replay *r, struct gtask *parent)
 	if (!rec && parent->rec)
 		note_add(&r->v->changed, "a task more than recorded was started");
 	parent->nchildren++;
+	order_forked(r, parent);
 	t = task_find(r, (pid_t)tid);
 	if (!t)
 		t = task_add(r, (pid_t)tid, tgid_of((pid_t)tid), NULL);
@@ -275,7 +275,7 @@ bool task_sleeps(const struct gtask *t)
 bool tasks_asleep(struct replay *r)
 {
 	for (struct gtask *t = r->tasks; t; t = t->next)
-		if (!t->exited && !is_asleep(t->tid))
+		if (!t->exited && !t->kept && !is_asleep(t->tid))
 			return false;
 	return true;
 }
