@@ -194,20 +194,18 @@ void park_free(struct replay *r)
 
 /* ---- signals --------------------------------------------------------------- */
 
-bool all_are_past(const struct replay *r, uint32_t order)
-{
-	for (const struct gtask *t = r->tasks; t; t = t->next)
-		if (!t->exited && t->rec && t->cursor < t->rec->ncalls && t->rec->calls[t->cursor].order < order)
-			return false;
-	return true;
-}
-
 /* Such a call would be cut off by a signal. */
 bool call_waits(const struct replay *r)
 {
 	struct pollfd p = { .fd = r->listener, .events = POLLIN };
 
 	return poll(&p, 1, 0) > 0;
+}
+
+/* Asleep, as it was then; or it computes for ever, and nothing but the signal ends that. */
+static bool waits_for_signal(const struct gtask *t)
+{
+	return task_sleeps(t) || now_ns() - t->signals_since > 5 * PATIENCE_NS;
 }
 
 void signals_look(struct replay *r)
@@ -219,7 +217,7 @@ void signals_look(struct replay *r)
 			t->signals_due = 0;	/* the task's next call came first, and took them along */
 			continue;
 		}
-		if (t->kept || !task_sleeps(t) || call_waits(r) || (!all_are_past(r, t->rec->calls[t->cursor].order) &&
+		if (t->kept || !waits_for_signal(t) || call_waits(r) || (!all_are_past(r, t->rec->calls[t->cursor].order) &&
 					now_ns() - t->signals_since < PATIENCE_NS))
 			continue;
 		for (; t->cursor < t->signals_due; t->cursor++)

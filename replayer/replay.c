@@ -79,7 +79,8 @@ static int load_streams(struct replay *r, struct err *err)
 static int make_live(struct replay *r, struct err *err)
 {
 	r->live = calloc(r->rec->nobjects + 1, sizeof(*r->live));
-	if (!r->live)
+	r->born = calloc(r->rec->ntasks, sizeof(*r->born));
+	if (!r->live || !r->born)
 		return err_set(err, ENOMEM, "out of memory");
 	for (size_t i = 0; i < r->rec->nobjects; i++)
 		r->live[i] = (struct live){ .id = (uint32_t)i, .rec = &r->rec->objects[i], .fd = -1 };
@@ -187,11 +188,21 @@ static struct gtask *caller(struct replay *r, pid_t tid)
 	return t;
 }
 
+/* A call that leads outside, and that the record does not have. */
+static bool is_beyond(const struct call *c)
+{
+	int fate = sc_table[c->nr].fate;
+	bool own = c->t->blocked && c->t->matched;	/* on something of the guest's own */
+
+	return !c->matched && !own &&
+	       (fate == SC_READ || fate == SC_WRITE || fate == SC_WAIT || fate == SC_SLEEP || fate == SC_NET);
+}
+
 /*
  * Signals that came between this call and the next one are due as soon as the
  * task sleeps.  One that interrupted the next call is sent when that is made
- * (match_call()), one behind the task's last call when it makes another at the
- * latest.
+ * (match_call()), one behind the task's last call when it makes another that
+ * leads outside, at the latest.
  */
 static void signals_after(const struct call *c)
 {
@@ -202,7 +213,7 @@ static void signals_after(const struct call *c)
 		next++;
 	if (!rec || next == c->t->cursor || (next < rec->ncalls && rec->calls[next].call->ret == -EINTR))
 		return;
-	if (next == rec->ncalls && !c->matched) {
+	if (next == rec->ncalls && is_beyond(c)) {
 		for (; c->t->cursor < next; c->t->cursor++)
 			signals_due(c->t);
 		return;
@@ -211,28 +222,38 @@ static void signals_after(const struct call *c)
 	c->t->signals_since = now_ns();
 }
 
+void call_of(struct call *c, const struct seccomp_notif *n, struct gtask *t)
+{
+	*c = (struct call){ .n = n, .t = t };
+	c->nr = (unsigned int)n->data.nr < SC_MAX ? (unsigned int)n->data.nr : 0;
+	memcpy(c->args, n->data.args, sizeof(c->args));
+}
+
+void call_take(struct replay *r, struct call *c)
+{
+	call_answer(r, c);
+	if (!c->answered)
+		call_respond(r, c);
+	signals_after(c);
+}
+
 static void take_notification(struct replay *r)
 {
 	struct seccomp_notif n = { 0 };
-	struct call c = { .n = &n };
+	struct call c;
 
 	if (ioctl(r->listener, SECCOMP_IOCTL_NOTIF_RECV, &n) < 0)
 		return;		/* ENOENT: its task was killed before we looked; EINTR: it is still there for the next look */
 	r->last_activity = now_ns();
 	r->v->calls++;
-	c.nr = (unsigned int)n.data.nr < SC_MAX ? (unsigned int)n.data.nr : 0;
-	memcpy(c.args, n.data.args, sizeof(c.args));
-	c.t = caller(r, (pid_t)n.pid);
+	call_of(&c, &n, caller(r, (pid_t)n.pid));
 	if (!c.t) {
 		miss(r, "a call of a task that nobody started");
 		c.cont = true;
-	} else {
-		call_answer(r, &c);
-	}
-	if (!c.answered)
 		call_respond(r, &c);
-	if (c.t)
-		signals_after(&c);
+	} else if (!turn_keep(r, &c)) {
+		call_take(r, &c);
+	}
 }
 
 static void take_event(struct replay *r, const struct epoll_event *ev)
@@ -285,12 +306,13 @@ static void when_quiet(struct replay *r)
 static void turn(struct replay *r)
 {
 	struct epoll_event ev[16];
-	int n = epoll_wait(r->epoll, ev, 16, r->parked || r->kept ? 1 : 10);
+	int n = epoll_wait(r->epoll, ev, 16, r->parked || r->kept || r->early ? 1 : 10);
 
 	for (int i = 0; i < n; i++)
 		take_event(r, &ev[i]);
 	park_look(r);
 	order_look(r);
+	turns_look(r);
 	signals_look(r);
 	if (n <= 0)
 		when_quiet(r);
@@ -374,9 +396,11 @@ void replay_run(struct recording *rec, const struct replay_options *opts, struct
 	sandbox_free(r.sb);
 	park_free(&r);
 	order_free(&r);
+	turns_free(&r);
 	if (r.live)
 		peers_free(&r);
 	tasks_free(&r);
 	streams_free(r.streams);
 	free(r.live);
+	free(r.born);
 }

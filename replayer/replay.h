@@ -9,6 +9,7 @@
  *	io.c, wait.c, net.c   ... reads and writes, waiting, connections
  *	epoll.c    what an epoll set says
  *	order.c    what must keep its order among tasks
+ *	turns.c    what comes in, in its turn among tasks
  *	park.c, pace.c        waits and sleeps that have to wait for others
  *	objects.c  which outside object does this fd lead to?
  *	peers.c    the far ends: they say what they said, when it is due
@@ -114,6 +115,7 @@ enum { TAG_LISTENER, TAG_SIGNALS, TAG_CONTROL, TAG_PARKED, TAG_LIVE = 16 };	/* w
 struct parked;
 struct kept;
 struct paced;
+struct early;
 
 struct replay {
 	struct recording *rec;
@@ -135,6 +137,9 @@ struct replay {
 	struct gtask *forking;		/* the next pid was set for its child, which is not born yet */
 	uint64_t forking_since;
 	struct paced *paced;
+	struct early *early;		/* calls before their turn */
+	const struct gtask *last_brought;	/* who got something from outside last */
+	bool *born;			/* by recorded task: it is, or was, there */
 	struct {
 		dev_t dev;
 		bool synthetic;
@@ -161,6 +166,9 @@ struct call {
 void replay_run(struct recording *rec, const struct replay_options *opts, struct verdict *v);
 uint64_t now_ns(void);
 void call_respond(struct replay *r, const struct call *c);
+void call_of(struct call *c, const struct seccomp_notif *n, struct gtask *t);
+/* Answers it, now or later. */
+void call_take(struct replay *r, struct call *c);
 
 /* ---- tasks.c ---- */
 struct gtask *task_find(struct replay *r, pid_t tid);
@@ -215,6 +223,14 @@ struct epolled *epoll_begin(struct replay *r, const struct call *c, const struct
 bool epoll_complete(struct call *c, struct epolled *e, bool enough);
 void epolled_free(struct epolled *e);	/* NULL is fine */
 
+/* ---- turns.c ---- */
+/* True: @c was kept until it is its turn. */
+bool turn_keep(struct replay *r, struct call *c);
+void turns_look(struct replay *r);
+void turns_free(struct replay *r);
+/* Has everybody done what was recorded before event @order? */
+bool all_are_past(const struct replay *r, uint32_t order);
+
 /* ---- park.c ---- */
 /* Keeps a wait back until one of its fds is ready; false: it may go on at once. */
 bool park(struct replay *r, struct call *c);
@@ -224,8 +240,6 @@ void park_look(struct replay *r);
 void park_free(struct replay *r);
 /* Sends the signals whose time has come. */
 void signals_look(struct replay *r);
-/* Has everybody done what was recorded before event @order? */
-bool all_are_past(const struct replay *r, uint32_t order);
 /* Is there a call that nobody has taken yet? Its task looks asleep. */
 bool call_waits(const struct replay *r);
 

@@ -43,6 +43,8 @@ static struct gtask *task_add(struct replay *r, pid_t tid, pid_t tgid, const str
 	t->slot = rec ? rec->id : (uint32_t)r->rec->ntasks + r->spare_slot++;
 	t->next = r->tasks;
 	r->tasks = t;
+	if (rec)
+		r->born[rec->id] = true;
 	return t;
 }
 
@@ -123,6 +125,7 @@ static void born(struct replay *r, struct gtask *parent)
 	if (!t->known && rec) {
 		t->rec = rec;
 		t->slot = rec->id;
+		r->born[rec->id] = true;
 	}
 	t->known = true;
 	if (t->held)
