@@ -86,11 +86,14 @@ static inline bool reading(uint64_t fs, uint32_t clk, uint64_t *ns)
 	if (!s || !s->first)
 		return false;
 	__asm__ volatile("xaddq %0, %1" : "+r"(at), "+m"(s->cursor) : : "cc");
-	if (at < s->count)
+	if (at < s->count) {
 		*ns = *(const uint64_t *)(SHIM_SHARED + s->first + 8 * at);
-	else
-		*ns = (uint64_t)s->last + (at - s->count + 1) * SHIM_STEP +
-		      (uint64_t)((const struct shim_shared *)SHIM_SHARED)->skipped;
+		return true;
+	}
+	*ns = (uint64_t)s->last + (at - s->count + 1) * SHIM_STEP +
+	      (uint64_t)((const struct shim_shared *)SHIM_SHARED)->skipped;
+	if ((int64_t)*ns > s->until)
+		*ns = (uint64_t)s->until;
 	return true;
 }
 

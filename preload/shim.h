@@ -31,7 +31,7 @@
 
 #include <stdint.h>
 
-#define SHIM_VERSION 1
+#define SHIM_VERSION 2
 #define SHIM_MAGIC   0x6d69685370616343ull	/* "CcapShim" */
 /* Below every PIE, and in a range that MSan and TSan leave to the application. */
 #define SHIM_BASE    0x550000000000ull
@@ -41,19 +41,21 @@
 #define SHIM_PRIVATE_SIZE 0x1000ull
 #define SHIM_SHARED  (SHIM_BASE + 0x10000ull)
 #define SHIM_CLOCKS  12		/* clock ids 0..11 can have a stream here; others go to the supervisor */
-#define SHIM_STEP    1000	/* ns between two readings past the end of a stream */
+#define SHIM_STEP    1000	/* ns between two readings that are not in the record */
 
 /*
- * The readings of one clock by one thread.  Reading @cursor is that element of
- * the array, and past its end
- *	last + (cursor - count + 1) * SHIM_STEP + skipped
- * so that cursor - count readings were misses.
+ * The readings of one clock by one thread, as far as they are due: up to the
+ * thread's next mark, see streams.h.  Reading @cursor is that element of the array,
+ * and past @count
+ *	last + (cursor - count + 1) * SHIM_STEP + skipped, but not more than @until
+ * so that cursor - count readings are not in the record.
  */
 struct shim_stream {
 	uint64_t first;		/* byte offset in the shared memory of int64_t[count], ns; 0: ask the supervisor */
 	uint64_t count;
 	uint64_t cursor;	/* the next reading */
-	int64_t last;		/* the last of the array, or where an empty stream starts */
+	int64_t last;		/* the last of them, or where an empty stream starts */
+	int64_t until;		/* the one that follows the next mark */
 };
 
 struct shim_slot {		/* one thread */

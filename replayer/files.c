@@ -167,13 +167,18 @@ static int lay_regular(struct recording *rec, struct layer *layer, const struct 
 
 static int lay_one(struct recording *rec, struct layer *layer, const struct ev_file *f, struct err *err)
 {
+	int e;
+
 	if (f->flags & FILE_IMAGE)
 		return 0;
 	switch (f->state) {
 	case FILE_ABSENT:
 		return layer_absent(layer, f->path, err);
 	case FILE_DIR:
-		return strcmp(f->path, "/") == 0 ? 0 : layer_dir(layer, f->path, f->mode, err);
+		if (strcmp(f->path, "/") == 0)
+			return 0;
+		e = layer_dir(layer, f->path, f->mode, err);
+		return e < 0 ? e : layer_mtime(layer, f->path, f->mtime, err);
 	case FILE_SYMLINK:
 		return layer_symlink(layer, f->path, f->target, err);
 	case FILE_REGULAR:

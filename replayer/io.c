@@ -183,7 +183,7 @@ static unsigned int message_index(const struct rec_call *rc)
 }
 
 /* The following recorded call, if it is message @index of the same recvmmsg or sendmmsg. */
-static const struct rec_call *next_message(struct gtask *t, const struct rec_call *rc, unsigned int index)
+static const struct rec_call *next_message(struct replay *r, struct gtask *t, const struct rec_call *rc, unsigned int index)
 {
 	const struct rec_call *next;
 
@@ -193,6 +193,7 @@ static const struct rec_call *next_message(struct gtask *t, const struct rec_cal
 	if (!next->call || next->call->nr != rc->call->nr || next->object != rc->object || message_index(next) != index)
 		return NULL;
 	t->cursor++;
+	match_clocks(r, t, next);
 	return next;
 }
 
@@ -213,7 +214,7 @@ static void read_messages(struct replay *r, struct call *c, struct live *l, cons
 		len = (uint32_t)n;
 		guest_write(c->t->tid, c->args[1] + i * sizeof(struct mmsghdr) + sizeof(struct msghdr), &len, sizeof(len));
 		i++;
-		rc = next_message(c->t, rc, i);
+		rc = next_message(r, c->t, rc, i);
 	}
 	c->ret = i ? (int64_t)i : -EFAULT;
 }
@@ -510,7 +511,7 @@ static void write_messages(struct replay *r, struct call *c, struct live *l, con
 		len = (uint32_t)n;
 		guest_write(c->t->tid, c->args[1] + i * sizeof(struct mmsghdr) + sizeof(struct msghdr), &len, sizeof(len));
 		i++;
-		if (rc && !(rc = next_message(c->t, rc, i)))
+		if (rc && !(rc = next_message(r, c->t, rc, i)))
 			break;
 	}
 	c->ret = i ? (int64_t)i : n;

@@ -115,6 +115,30 @@ static bool weighty(const struct rec_call *rc)
 	       (fate == SC_NET && rc->made);
 }
 
+/* A call that comes once and at its place: it moved something in or out. How often a program waits is not sure. */
+static bool is_mark(const struct rec_call *rc)
+{
+	int fate;
+
+	if (!rc->call || !rc->object)
+		return false;
+	fate = sc_table[rc->call->nr].fate;
+	return fate == SC_NET || ((fate == SC_READ || fate == SC_WRITE) && rc->call->ret > 0);
+}
+
+uint32_t next_mark(const struct rec_task *t, size_t at)
+{
+	while (at < t->ncalls && !is_mark(&t->calls[at]))
+		at++;
+	return at < t->ncalls ? t->calls[at].order : UINT32_MAX;
+}
+
+void match_clocks(struct replay *r, struct gtask *t, const struct rec_call *rc)
+{
+	if (is_mark(rc))
+		streams_reach(r->streams, t->slot, rc->order, next_mark(t->rec, t->cursor));
+}
+
 const struct rec_call *match_call(struct replay *r, struct call *c, const struct live *l,
 				  const struct socket_kind *kind)
 {
@@ -136,6 +160,7 @@ const struct rec_call *match_call(struct replay *r, struct call *c, const struct
 			r->v->unused += seen - 1;
 			r->v->matched++;
 			t->cursor = i + 1;
+			match_clocks(r, t, rc);
 			c->matched = true;
 			return rc;
 		}

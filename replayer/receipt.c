@@ -42,6 +42,9 @@ static void reservations(FILE *f, const struct recording *rec, const struct verd
 		fprintf(f, ", %llu miss%s", (unsigned long long)v->misses.count, plural_es(v->misses.count));
 	if (v->out_of_turn)
 		fprintf(f, ", %llu said out of turn", (unsigned long long)v->out_of_turn);
+	if (v->between)
+		fprintf(f, ", %llu clock reading%s of threads between the recorded ones", (unsigned long long)v->between,
+			plural(v->between));
 	if (v->changed.count)
 		fprintf(f, ", %llu change%s", (unsigned long long)v->changed.count, plural(v->changed.count));
 }
@@ -138,6 +141,7 @@ void receipt_json(FILE *f, const char *file, const struct recording *rec, const 
 		v->ended ? "true" : "false");
 	fprintf(f, ",\"misses\":%llu,\"holes\":%llu,\"out_of_turn\":%llu,\"changed\":%llu", (unsigned long long)v->misses.count,
 		(unsigned long long)holes(rec), (unsigned long long)v->out_of_turn, (unsigned long long)v->changed.count);
+	fprintf(f, ",\"between\":%llu", (unsigned long long)v->between);
 	fprintf(f, ",\"calls\":%llu,\"matched\":%llu,\"unused\":%llu,\"served\":%llu,\"wall_ns\":%llu",
 		(unsigned long long)v->calls, (unsigned long long)v->matched, (unsigned long long)v->unused,
 		(unsigned long long)v->served, (unsigned long long)v->wall_ns);

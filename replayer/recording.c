@@ -284,10 +284,10 @@ static void note_async_error(struct rec_object *o, const struct ev_call *c)
 		end_connect(o, value);
 }
 
-static int add_clock(struct recording *r, uint32_t task, const struct ev_call *c, struct err *err)
+static int add_clock(struct recording *r, uint32_t order, uint32_t task, const struct ev_call *c, struct err *err)
 {
 	bool is_timeval = c->nr == SYS_gettimeofday;
-	struct rec_clock k = { .task = task, .clock = CLOCK_REALTIME };
+	struct rec_clock k = { .task = task, .clock = CLOCK_REALTIME, .order = order };
 	const struct ev_seg *seg;
 	uint64_t v[2];
 
@@ -338,7 +338,7 @@ static int add_call(struct recording *r, uint32_t order, const struct event *e, 
 		return -err->code;
 	fate = sc_table[c->nr].fate;
 	if (fate == SC_CLOCK)
-		return add_clock(r, e->task, c, err);
+		return add_clock(r, order, e->task, c, err);
 	if (fate == SC_RANDOM)
 		return add_random(r, t, c, err);
 	if (!filter_notifies(c->nr))

@@ -69,6 +69,7 @@ struct rec_clock {
 	uint32_t task;
 	int32_t clock;
 	int64_t ns;
+	uint32_t order;		/* place among all events */
 };
 
 struct recording {

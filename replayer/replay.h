@@ -62,6 +62,7 @@ struct verdict {
 	uint64_t calls;			/* notified */
 	uint64_t matched;		/* of them, answered by the recorded call */
 	uint64_t unused;		/* recorded calls that were not made */
+	uint64_t between;		/* clock readings of threads, between the recorded ones */
 	uint64_t served;		/* readings, bytes, ...: answers that came from the capsule */
 	uint64_t wall_ns;
 };
@@ -190,6 +191,10 @@ void tasks_free(struct replay *r);
 struct socket_kind { int family, type, protocol; };
 const struct rec_call *match_call(struct replay *r, struct call *c, const struct live *l,
 				  const struct socket_kind *kind);
+/* The recorded call @rc is being answered: the task's clocks are from now on where they were after it. */
+void match_clocks(struct replay *r, struct gtask *t, const struct rec_call *rc);
+/* The place among all events of @t's first call from @at on that moved something; UINT32_MAX: there is none. */
+uint32_t next_mark(const struct rec_task *t, size_t at);
 /* For identity calls: any recorded answer to the same question, of this task or another. */
 const struct rec_call *match_any(struct replay *r, const struct call *c);
 

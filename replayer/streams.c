@@ -28,9 +28,13 @@ struct series {
 	bool shared;		/* the cursor is in the file, and so are the readings */
 	uint64_t first;		/* shared: byte offset of the readings */
 	int64_t *data;		/* while loading, and where it isn't shared */
+	uint32_t *order;	/* of each reading, among all events */
 	uint64_t count, room;
 	uint64_t cursor;	/* the last one known */
-	int64_t last;
+	/* Due now: from @first_due, before @due. What came before is counted in @given and @more. */
+	uint64_t first_due, due, given, more;
+	int64_t last;		/* what the readings beyond @due go on from, */
+	int64_t until;		/* and not beyond */
 };
 
 struct task {
@@ -65,8 +69,10 @@ static struct task *task_free(struct task *t)
 {
 	struct task *next = t->next;
 
-	for (size_t i = 0; i < t->nseries; i++)
+	for (size_t i = 0; i < t->nseries; i++) {
 		free(t->series[i].data);
+		free(t->series[i].order);
+	}
 	free(t->series);
 	free(t);
 	return next;
@@ -114,7 +120,7 @@ static struct series *series_get(struct task *t, uint32_t clk)
 		return NULL;
 	t->series = more;
 	new = &more[t->nseries++];
-	*new = (struct series){ .clk = clk, .shared = t->slot >= 0 && clk < SHIM_CLOCKS };
+	*new = (struct series){ .clk = clk, .shared = t->slot >= 0 && clk < SHIM_CLOCKS, .until = INT64_MAX };
 	return new;
 }
 
@@ -134,7 +140,7 @@ static int each(struct streams *s, int (*f)(struct streams *s, struct task *t, s
 
 /* ---- loading ------------------------------------------------------------- */
 
-int streams_add(struct streams *s, uint32_t number, uint32_t clk, int64_t ns, struct err *err)
+int streams_add(struct streams *s, uint32_t number, uint32_t clk, int64_t ns, uint32_t order, struct err *err)
 {
 	struct task *t = task_get(s, number);
 	struct series *q = t ? series_get(t, clk) : NULL;
@@ -144,13 +150,17 @@ int streams_add(struct streams *s, uint32_t number, uint32_t clk, int64_t ns, st
 	if (q->count == q->room) {
 		uint64_t room = q->room ? q->room * 2 : 16;
 		int64_t *data = reallocarray(q->data, room, sizeof(*data));
+		uint32_t *orders = data ? reallocarray(q->order, room, sizeof(*orders)) : NULL;
 
-		if (!data)
+		q->data = data ?: q->data;
+		if (!orders)
 			return err_set(err, ENOMEM, "out of memory");
-		q->data = data;
+		q->order = orders;
 		q->room = room;
 	}
+	q->order[q->count] = order;
 	q->data[q->count++] = ns;
+	q->due = q->count;
 	q->last = ns;
 	q->open = true;
 	if (clk < SHIM_CLOCKS) {
@@ -205,9 +215,10 @@ static int put_stream(struct streams *s, const struct task *t, const struct seri
 	const struct shim_stream out = {
 		/* An empty stream has no readings, but may not have first 0. */
 		.first = q->open ? q->first : 0,
-		.count = q->count,
+		.count = q->due,
 		.cursor = q->cursor,
 		.last = q->last,
+		.until = q->until,
 	};
 
 	return put(s->fd, stream_offset(t, q), &out, sizeof(out));
@@ -268,18 +279,26 @@ static void sync_cursor(struct streams *s, const struct task *t, struct series *
 	q->cursor = cursor > q->count + PAST_MAX ? q->count + PAST_MAX : cursor;
 }
 
+static int64_t recorded(const struct streams *s, const struct series *q, uint64_t i)
+{
+	int64_t ns;
+
+	if (!q->shared || q->data)
+		return q->data[i];
+	if (io_pread(s->fd, &ns, sizeof(ns), q->first + i * sizeof(ns)) != sizeof(ns))
+		return q->last;
+	return ns;
+}
+
 /* The reading at the cursor. */
 static int64_t reading(struct streams *s, struct series *q)
 {
 	int64_t ns;
 
-	if (q->cursor >= q->count)
-		return (int64_t)((uint64_t)q->last + (q->cursor - q->count + 1) * SHIM_STEP + (uint64_t)s->skipped);
-	if (!q->shared)
-		return q->data[q->cursor];
-	if (io_pread(s->fd, &ns, sizeof(ns), q->first + q->cursor * sizeof(ns)) != sizeof(ns))
-		return q->last;
-	return ns;
+	if (q->cursor < q->due)
+		return recorded(s, q, q->cursor);
+	ns = (int64_t)((uint64_t)q->last + (q->cursor - q->due + 1) * SHIM_STEP + (uint64_t)s->skipped);
+	return ns < q->until ? ns : q->until;
 }
 
 /* The latest time that a reading of the same clock has shown. */
@@ -322,7 +341,7 @@ int streams_take(struct streams *s, uint32_t number, uint32_t clk, int64_t *ns)
 {
 	struct task *t = task_get(s, number);
 	struct series *q;
-	bool recorded;
+	bool known;
 
 	if (!t)
 		return -ENOMEM;
@@ -333,12 +352,52 @@ int streams_take(struct streams *s, uint32_t number, uint32_t clk, int64_t *ns)
 	if (!q->open)
 		open_empty(s, t, q);
 	sync_cursor(s, t, q);
-	recorded = q->cursor < q->count;
+	known = q->cursor < q->due;
 	*ns = reading(s, q);
 	q->cursor++;
 	if (q->shared)
 		put(s->fd, stream_offset(t, q) + offsetof(struct shim_stream, cursor), &q->cursor, sizeof(q->cursor));
-	return recorded;
+	return known;
+}
+
+/* Counts what was read of what was due. */
+static void count_due(const struct series *q, uint64_t *given, uint64_t *more)
+{
+	uint64_t end = q->cursor < q->due ? q->cursor : q->due;
+
+	*given = q->given + (end > q->first_due ? end - q->first_due : 0);
+	*more = q->more + (q->cursor > q->due ? q->cursor - q->due : 0);
+}
+
+/* The first reading at or after place @from that is behind event @order. */
+static uint64_t first_behind(const struct series *q, uint64_t from, uint32_t order)
+{
+	while (from < q->count && q->order[from] < order)
+		from++;
+	return from;
+}
+
+static void reach(struct streams *s, const struct task *t, struct series *q, uint32_t from, uint32_t to)
+{
+	if (!q->count || (q->first_due == q->count && q->due == q->count))
+		return;
+	sync_cursor(s, t, q);
+	count_due(q, &q->given, &q->more);
+	q->first_due = first_behind(q, q->first_due, from);
+	q->due = to == UINT32_MAX ? q->count : first_behind(q, q->first_due, to);
+	q->cursor = q->first_due;
+	q->last = recorded(s, q, q->due ? q->due - 1 : 0);
+	q->until = q->due < q->count ? recorded(s, q, q->due) : INT64_MAX;
+	if (q->shared)
+		put_stream(s, t, q);
+}
+
+void streams_reach(struct streams *s, uint32_t number, uint32_t from, uint32_t to)
+{
+	struct task *t = task_get(s, number);
+
+	for (size_t i = 0; t && i < t->nseries; i++)
+		reach(s, t, &t->series[i], from, to);
 }
 
 int streams_slot(struct streams *s, uint32_t number)
@@ -363,8 +422,7 @@ static void total_of(struct streams *s, struct task *t, struct series *q, struct
 {
 	sync_cursor(s, t, q);
 	ret->recorded = q->count;
-	ret->given = q->cursor < q->count ? q->cursor : q->count;
-	ret->misses = q->cursor - ret->given;
+	count_due(q, &ret->given, &ret->more);
 }
 
 static int add_total(struct streams *s, struct task *t, struct series *q, void *ctx)
@@ -374,7 +432,7 @@ static int add_total(struct streams *s, struct task *t, struct series *q, void *
 	total_of(s, t, q, &one);
 	sum->recorded += one.recorded;
 	sum->given += one.given;
-	sum->misses += one.misses;
+	sum->more += one.more;
 	return 0;
 }
 
@@ -395,7 +453,7 @@ static int tell_odd(struct streams *s, struct task *t, struct series *q, void *c
 	struct streams_total one;
 
 	total_of(s, t, q, &one);
-	if (one.misses == 0 && one.given == one.recorded)
+	if (one.more == 0 && one.given == one.recorded)
 		return 0;
 	return odd->f(odd->ctx, t->number, q->clk, &one);
 }

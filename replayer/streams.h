@@ -8,8 +8,13 @@
  * streams_take() for each reading that the shim passed on.
  *
  * Times are ns.  gettimeofday and time belong to CLOCK_REALTIME's stream.
- * Past the end of a stream the clock goes on by SHIM_STEP a reading, and
- * those readings are counted as misses.
+ *
+ * A thread's readings are due between the same two of its marks (calls that
+ * moved something in or out) as recorded.  Those beyond them there go on by
+ * SHIM_STEP, up to the first one behind the next mark, and are counted; those
+ * not made there are passed over.  So a thread that reads its clock once more
+ * or less while it waits for another has the right time again after its next
+ * mark.
  *
  * The guest may write what it likes into the shared file, or truncate it:
  * it is read by pread(), never mapped here; nothing in it is an offset or a
@@ -31,8 +36,8 @@ static inline void cleanup_streams(struct streams **s) { streams_free(*s); }
 
 /* ---- loading ------------------------------------------------------------ */
 
-/* @task's next reading of @clk. */
-int streams_add(struct streams *s, uint32_t task, uint32_t clk, int64_t ns, struct err *err);
+/* @task's next reading of @clk, event @order of the recording. */
+int streams_add(struct streams *s, uint32_t task, uint32_t clk, int64_t ns, uint32_t order, struct err *err);
 /* Where @clk starts for a task of which no reading was recorded: its value when the recording began. */
 void streams_start(struct streams *s, uint32_t clk, int64_t ns);
 /* Bytes that /dev/.capsule must have; a multiple of the page. */
@@ -43,11 +48,16 @@ int streams_publish(struct streams *s, int fd, struct err *err);
 /* ---- serving ------------------------------------------------------------ */
 
 /*
- * @task's next reading of @clk.  1: it is in the record; 0: a miss.  -ENOMEM.
+ * @task's next reading of @clk.  1: it is in the record; 0: it isn't.  -ENOMEM.
  * Only while the task's thread waits for the answer: the shim moves the same
  * cursor.
  */
 int streams_take(struct streams *s, uint32_t task, uint32_t clk, int64_t *ns);
+/*
+ * @task has come to event @from, its next mark is event @to (UINT32_MAX: none).
+ * Without this all its readings are due.  Under the condition of streams_take().
+ */
+void streams_reach(struct streams *s, uint32_t task, uint32_t from, uint32_t to);
 /* The slot to register the task's thread with (inject_register()), or -ENOSPC: then every reading comes to us. */
 int streams_slot(struct streams *s, uint32_t task);
 /* @ns passed in a sleep that is not in the record: clocks past their end go on by that. */
@@ -57,11 +67,11 @@ void streams_skip(struct streams *s, int64_t ns);
 
 struct streams_total {
 	uint64_t recorded, given;	/* readings in the capsule; of those, handed out */
-	uint64_t misses;
+	uint64_t more;		/* made, but not in the capsule */
 };
 void streams_total(struct streams *s, struct streams_total *ret);
 /*
- * Calls @f for each stream that has misses, or readings left.  Stops at its
+ * Calls @f for each stream that has more readings than recorded, or readings left.  Stops at its
  * first result that is not 0, and returns that.
  */
 typedef int (*streams_each)(void *ctx, uint32_t task, uint32_t clk, const struct streams_total *t);

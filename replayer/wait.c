@@ -21,6 +21,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#define MS 1000000ull
+
 static bool waits_for_ever(const struct call *c)
 {
 	switch (c->nr) {
@@ -142,6 +144,36 @@ static bool give_epoll(struct replay *r, struct call *c, const struct rec_call *
 	return s && s->data && (uint64_t)rc->call->ret <= c->args[2] && is_direct(r, rc) && give_outputs(r, c, rc) == 0;
 }
 
+/* The time limit of a wait that has one, ns. */
+static uint64_t limit_of(const struct call *c)
+{
+	struct timespec ts = { 0 };
+	int64_t v[2] = { 0 };
+
+	switch (c->nr) {
+	case SYS_poll:
+		return c->args[2] * MS;
+	case SYS_epoll_wait: case SYS_epoll_pwait:
+		return c->args[3] * MS;
+	case SYS_select:
+		guest_read(c->t->tid, c->args[4], v, sizeof(v));
+		return (uint64_t)v[0] * 1000 * MS + (uint64_t)v[1] * 1000;
+	default:
+		guest_read(c->t->tid, c->args[c->nr == SYS_ppoll ? 2 : c->nr == SYS_pselect6 ? 4 : 3], &ts, sizeof(ts));
+		return (uint64_t)ts.tv_sec * 1000 * MS + (uint64_t)ts.tv_nsec;
+	}
+}
+
+/* A timeout, as recorded. */
+static bool time_out(struct replay *r, struct call *c, const struct rec_call *rc)
+{
+	if (is_poll(c) ? !give_poll(c, rc) : is_select(c) && !give_select(r, c, rc))
+		return false;
+	r->v->served++;
+	pace(r, c, rc, limit_of(c));
+	return true;
+}
+
 static bool answer_epoll(struct replay *r, struct call *c, const struct rec_call *rc)
 {
 	struct epolled *e = epoll_begin(r, c, rc);
@@ -169,12 +201,13 @@ void answer_wait(struct replay *r, struct call *c)
 	c->ret = rc->call->ret;
 	if (rc->call->ret == 0 && r->opts->real_speed)
 		call_go_on(c, true);
+	else if (rc->call->ret == 0 && time_out(r, c, rc))
+		;
 	else if (is_poll(c) && (size_t)rc->call->ret == outside && give_poll(c, rc))
 		r->v->served++;
 	else if (is_select(c) && (size_t)rc->call->ret == outside && give_select(r, c, rc))
 		r->v->served++;
-	else if (!is_poll(c) && !is_select(c) && (rc->call->ret == 0 ||
-		 ((size_t)rc->call->ret == outside && give_epoll(r, c, rc))))
+	else if (!is_poll(c) && !is_select(c) && (size_t)rc->call->ret == outside && give_epoll(r, c, rc))
 		r->v->served++;
 	else if (!is_poll(c) && !is_select(c) && answer_epoll(r, c, rc))
 		return;
@@ -182,23 +215,29 @@ void answer_wait(struct replay *r, struct call *c)
 		call_go_on(c, true);
 }
 
+/* How long a sleep is to last, ns; an absolute one ends when its clock has got there, which has no length here. */
+static int64_t length_of(const struct call *c)
+{
+	bool absolute = c->nr == SYS_clock_nanosleep && (c->args[1] & TIMER_ABSTIME);
+	struct timespec ts;
+
+	if (guest_read(c->t->tid, c->args[c->nr == SYS_nanosleep ? 0 : 2], &ts, sizeof(ts)) < 0)
+		return -EFAULT;
+	return absolute || ts.tv_sec < 0 || ts.tv_sec >= 1000000000 ? 0 : ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
 void answer_sleep(struct replay *r, struct call *c)
 {
 	const struct rec_call *rc = match_call(r, c, NULL, NULL);
-	bool absolute = c->nr == SYS_clock_nanosleep && (c->args[1] & TIMER_ABSTIME);
-	struct timespec ts;
+	int64_t ns;
 
 	if (r->opts->real_speed || (rc && rc->call->ret == -EINTR)) {
 		call_go_on(c, true);
 		return;
 	}
-	c->ret = rc ? rc->call->ret : 0;
-	if (rc) {
-		r->v->served++;
-		return;
-	}
-	if (guest_read(c->t->tid, c->args[c->nr == SYS_nanosleep ? 0 : 2], &ts, sizeof(ts)) < 0)
-		c->ret = -EFAULT;
-	else if (!absolute && ts.tv_sec >= 0 && ts.tv_sec < 1000000000)
-		streams_skip(r->streams, ts.tv_sec * 1000000000 + ts.tv_nsec);
+	ns = length_of(c);
+	c->ret = rc ? rc->call->ret : ns < 0 ? ns : 0;
+	r->v->served += rc != NULL;
+	if (c->ret == 0 && ns >= 0)
+		pace(r, c, rc, (uint64_t)ns);
 }
