@@ -308,13 +308,14 @@ static void when_quiet(struct replay *r)
 static void turn(struct replay *r)
 {
 	struct epoll_event ev[16];
-	int n = epoll_wait(r->epoll, ev, 16, r->parked || r->kept || r->early ? 1 : 10);
+	int n = epoll_wait(r->epoll, ev, 16, r->parked || r->paced || r->kept || r->early ? 1 : 10);
 
 	for (int i = 0; i < n; i++)
 		take_event(r, &ev[i]);
 	park_look(r);
 	order_look(r);
 	turns_look(r);
+	pace_look(r);
 	signals_look(r);
 	if (n <= 0)
 		when_quiet(r);
@@ -419,6 +420,7 @@ void replay_run(struct recording *rec, const struct replay_options *opts, struct
 	v->wall_ns = now_ns() - r.start;
 	sandbox_free(r.sb);
 	park_free(&r);
+	pace_free(&r);
 	order_free(&r);
 	turns_free(&r);
 	if (r.live)
