@@ -187,6 +187,34 @@ static __always_inline void give_ifconf(struct rec_thread *t)
 		give(t, 2, 1, conf.list, conf.len);
 }
 
+/* The scope's own, and yet the machine had a say in it. */
+static __always_inline void give_failed(struct call *c)
+{
+	give_kernel(c->t, SEG_PLACE_, 0, &c->t->file_writes, sizeof(c->t->file_writes));
+	give_call(c, 0);
+}
+
+/* A write to a file: what it took is seen in the end, that it did not take all is not. */
+static __noinline int end_file_write(struct call *c)
+{
+	struct rec_thread *t = c->t;
+	bool counted = t->nr == NR_write || t->nr == NR_pwrite64;
+
+	if (sc_machine_error(t->ret) || (counted && t->ret >= 0 && t->ret < t->args[2] && t->args[2] <= SC_MAX_RW))
+		give_failed(c);
+	t->file_writes++;
+	return 0;
+}
+
+/* SC_RUN, with a file. */
+static __noinline int end_file_call(struct call *c)
+{
+	describe(file_of(first_fd(c)), &c->fd);
+	if (c->fd.class == FDC_FILE || c->fd.class == FDC_DIR)
+		give_failed(c);
+	return 0;
+}
+
 /* SC_READ, SC_WRITE, and SC_SERVE with a descriptor. */
 static __noinline int end_io(struct call *c)
 {
@@ -195,7 +223,7 @@ static __noinline int end_io(struct call *c)
 
 	describe(f, &c->fd);
 	if (!c->fd.outside)
-		return 0;
+		return c->fd.class == FDC_FILE && c->d->fate == SC_WRITE ? end_file_write(c) : 0;
 	give_sock_once(c->t, f, &c->fd, false);
 	if (takes_messages(c) && c->t->ret > 0) {
 		m.count = c->t->ret;

@@ -39,7 +39,10 @@ static long give_name(__u32 i, struct call *c)
 static __noinline int end_path(struct call *c)
 {
 	bpf_loop(6, give_name, c, 0);
-	give_call(c, 0);
+	if (sc_path_error(c->t->ret))
+		give_failed(c);
+	else
+		give_call(c, 0);
 	return 0;
 }
 
@@ -119,9 +122,7 @@ static __noinline int end_open(struct call *c)
 {
 	if (c->t->ret >= 0)
 		give_opened(c);
-	bpf_loop(6, give_name, c, 0);
-	give_call(c, 0);
-	return 0;
+	return end_path(c);
 }
 
 /* ---- memory shared with the outside ---------------------------------------------------------- */

@@ -166,6 +166,7 @@ static __always_inline void give_iov(struct rec_thread *t, __u8 arg, __u16 index
 enum { MSG_NAME, MSG_NAMELEN, MSG_IOV, MSG_IOVLEN, MSG_CONTROL, MSG_CONTROLLEN, MSG_FLAGS, MSG_WORDS };
 #define SEG_REMOTE_ 0xe1	/* SEG_REMOTE and SEG_CONTROL of format/event.h, which needs libc */
 #define SEG_CONTROL_ 0xe3
+#define SEG_PLACE_ 0xe4
 #define CONTROL_MAX 4096
 
 /* The message in t->msg, of which @n bytes moved. */

@@ -117,6 +117,11 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	if (nr >= SC_MAX)
 		return 0;
 	c.d = &sc_rows[nr & (SC_MAX - 1)];
+	if (c.d->fate == SC_RUN && c.d->fd && sc_machine_error(ret)) {
+		c.t = t;
+		begin_call(t, regs, nr, ret);
+		return end_file_call(&c);
+	}
 	if (c.d->fate == SC_RUN)
 		return end_run(t, regs, nr, ret);
 	if (c.d->fate == SC_NOROW || c.d->fate == SC_REFUSE)

@@ -175,6 +175,7 @@ struct rec_thread {
 	__u64 args[8];
 	__u8 inl[REC_INLINE];
 	__u64 msg[8];		/* a struct mmsghdr */
+	__u64 file_writes;	/* calls, to files that are the scope's own */
 	__u64 number;		/* see just_a_number() */
 	/* Loops keep their state here: the verifier takes memory of a map for unknown, and ends. */
 	struct {

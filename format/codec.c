@@ -35,7 +35,7 @@ static int check_call(const struct event *e, struct err *err)
 	if (c->nsegs > CALL_MAX_SEGS)
 		return bad(err, e, "segs");
 	for (uint32_t i = 0; i < c->nsegs; i++)
-		if (c->segs[i].arg >= 6 && (c->segs[i].arg < SEG_LOCAL || c->segs[i].arg > SEG_CONTROL))
+		if (c->segs[i].arg >= 6 && (c->segs[i].arg < SEG_LOCAL || c->segs[i].arg > SEG_LAST))
 			return bad(err, e, "arg");
 	return 0;
 }

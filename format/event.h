@@ -39,6 +39,12 @@ enum {
 	SEG_REMOTE = 0xe1,	/* the far address, a struct sockaddr: accept's client, recvfrom's sender */
 	SEG_READY = 0xe2,	/* SC_WAIT: what was ready, pairs of little-endian u32 {object, events} */
 	SEG_CONTROL = 0xe3,	/* recvmsg, sendmsg: the control bytes, as they were */
+	/*
+	 * A call on what is the scope's own, a file, that came to less than it asked for:
+	 * how many writes to files the thread had made before it, a little-endian u64.
+	 */
+	SEG_PLACE = 0xe4,
+	SEG_LAST = SEG_PLACE,
 };
 struct ev_seg {
 	uint8_t arg;		/* index of the argument, or SEG_* */

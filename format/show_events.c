@@ -207,6 +207,8 @@ static void beside(FILE *f, const struct objects *objects, const struct ev_call 
 			continue;
 		if (s->arg == SEG_READY && s->data) {
 			ready(f, objects, s);
+		} else if (s->arg == SEG_PLACE) {
+			fputs(" injected", f);	/* in a replay */
 		} else if (s->arg == SEG_CONTROL || !s->data) {
 			fputs(" control ", f);
 			bytes(f, s);

@@ -85,6 +85,31 @@ struct sc_desc {
 };
 _Static_assert(sizeof(struct sc_desc) == 64, "one cache line per call");
 
+/*
+ * An error that came from the machine: its disk, its memory, its rights.  A
+ * replay has other ones, so it gives the error where the program met it.
+ */
+static inline int sc_machine_error(__s64 ret)
+{
+	switch (-ret) {
+	case 5:		/* EIO */
+	case 12:	/* ENOMEM */
+	case 23:	/* ENFILE */
+	case 28:	/* ENOSPC */
+	case 30:	/* EROFS */
+	case 116:	/* ESTALE */
+	case 122:	/* EDQUOT */
+		return 1;
+	}
+	return 0;
+}
+
+/* Names of files also lead to what is forbidden. */
+static inline int sc_path_error(__s64 ret)
+{
+	return ret == -1 || ret == -13 || sc_machine_error(ret);	/* EPERM, EACCES */
+}
+
 #define SC_MAX_RW 0x7ffff000u	/* MAX_RW_COUNT, include/linux/fs.h: no call moves more */
 #define SC_MAX_NAME 4096u	/* what a failed call was given is never longer: paths, addresses, options */
 

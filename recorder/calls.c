@@ -44,7 +44,7 @@ static void add_parts(struct recording *r, struct ev_call *e, const struct rec_c
 	for (size_t i = 0; i < p->nparts; i++) {
 		const struct part *part = &p->part[i];
 
-		if (part->arg >= 6 && (part->arg < SEG_LOCAL || part->arg > SEG_CONTROL))
+		if (part->arg >= 6 && (part->arg < SEG_LOCAL || part->arg > SEG_LAST))
 			continue;	/* for the recorder itself */
 		missing |= part->torn;
 		if (part->len)
@@ -136,14 +136,14 @@ static void add_blind(struct recording *r, struct ev_call *e, const struct rec_c
 
 /* ---- calls ---------------------------------------------------------------------------------- */
 
-/* SC_OPEN, SC_PATH: for the files; only what leads outside is an event. */
+/* SC_OPEN, SC_PATH: for the files; what leads outside is an event, and what the machine forbade. */
 static bool is_event(const struct rec_call *c, uint32_t obj2)
 {
 	uint8_t fate = sc_table[c->nr].fate;
 
-	if (fate == SC_OPEN)
-		return obj2 != 0;
-	return fate != SC_PATH && fate != SC_TASK;
+	if (fate == SC_OPEN || fate == SC_PATH)
+		return obj2 != 0 || sc_path_error(c->ret);
+	return fate != SC_TASK;
 }
 
 static void after_connect(struct recording *r, const struct ev_call *e)

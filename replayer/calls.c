@@ -296,6 +296,12 @@ void call_answer(struct replay *r, struct call *c)
 	case SC_NET:
 		answer_net(r, c);
 		return;
+	case SC_OPEN:
+	case SC_PATH:
+	case SC_RUN:
+		if (!answer_failure(r, c))
+			c->cont = true;
+		return;
 	case SC_TASK:
 		answer_fork(r, c);
 		return;

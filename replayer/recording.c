@@ -323,6 +323,14 @@ static int add_random(struct recording *r, struct rec_task *t, const struct ev_c
 	return 0;
 }
 
+static void note_failure(struct recording *r, unsigned int nr)
+{
+	int fate = sc_table[nr].fate;
+
+	r->failures = true;
+	r->notify[nr] = fate == SC_OPEN || fate == SC_PATH || (fate == SC_RUN && sc_table[nr].fd);
+}
+
 static int add_call(struct recording *r, uint32_t order, const struct event *e, struct err *err)
 {
 	const struct ev_call *c = &e->call;
@@ -341,7 +349,9 @@ static int add_call(struct recording *r, uint32_t order, const struct event *e, 
 		return add_clock(r, order, e->task, c, err);
 	if (fate == SC_RANDOM)
 		return add_random(r, t, c, err);
-	if (!filter_notifies(c->nr))
+	if (call_seg(c, SEG_PLACE))
+		note_failure(r, c->nr);
+	else if (!filter_notifies(c->nr))
 		return 0;
 	if (fate == SC_READ && c->obj && add_read(r, &rc, err) < 0)
 		return -err->code;

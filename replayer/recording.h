@@ -11,6 +11,10 @@
 
 #include "format/capsule.h"
 
+#include <linux/types.h>
+
+#include "format/sysdesc.h"
+
 /* A call of a task, or a signal that reached it from outside (then call is NULL). */
 struct rec_call {
 	const struct ev_call *call;
@@ -88,6 +92,8 @@ struct recording {
 	size_t noutputs;
 	const struct ev_hole **holes;
 	size_t nholes;
+	bool failures;			/* calls on files that the machine did not let through, see SEG_PLACE ... */
+	bool notify[SC_MAX];		/* ... and which of the calls that a replay does not look at otherwise */
 };
 
 /*

@@ -137,6 +137,7 @@ static int start(struct replay *r, struct err *err)
 		.rootfs = rootfs, .m = m, .exec_path = command,
 		.argv = r->opts->argv, .fds = fds, .lay = files_lay, .ctx = r, .binds = r->opts->binds,
 		.nbinds = r->opts->nbinds, .shared_size = streams_size(r->streams),
+		.notify = r->rec->notify,
 		.monotonic_offset = offset_to(m->monotonic, CLOCK_MONOTONIC),
 		.boottime_offset = offset_to(m->boottime, CLOCK_BOOTTIME),
 	};
@@ -308,7 +309,7 @@ static void when_quiet(struct replay *r)
 static void turn(struct replay *r)
 {
 	struct epoll_event ev[16];
-	int n = epoll_wait(r->epoll, ev, 16, r->parked || r->paced || r->kept || r->early ? 1 : 10);
+	int n = epoll_wait(r->epoll, ev, 16, r->early || r->parked || r->paced || r->kept ? 1 : 10);
 
 	for (int i = 0; i < n; i++)
 		take_event(r, &ev[i]);
@@ -420,9 +421,9 @@ void replay_run(struct recording *rec, const struct replay_options *opts, struct
 	v->wall_ns = now_ns() - r.start;
 	sandbox_free(r.sb);
 	park_free(&r);
-	pace_free(&r);
 	order_free(&r);
 	turns_free(&r);
+	pace_free(&r);
 	if (r.live)
 		peers_free(&r);
 	tasks_free(&r);

@@ -76,6 +76,7 @@ struct gtask {
 	size_t cursor;			/* next recorded call */
 	size_t nchildren, nexecs;
 	size_t random_part, random_off;	/* place in rec->random */
+	uint64_t file_writes;		/* calls, to files of the guest's own; counted while the recording has failures */
 	uint64_t generated;		/* random bytes made up */
 	size_t signals_due;		/* the signals up to this place in rec->calls are due once the task sleeps; 0: none */
 	uint64_t signals_since;
@@ -214,6 +215,8 @@ void answer_read(struct replay *r, struct call *c);
 void answer_write(struct replay *r, struct call *c);
 /* The write whose recorded counterpart is @rc (or NULL), to @l. */
 void write_matched(struct replay *r, struct call *c, struct live *l, const struct rec_call *rc);
+/* A call on a file of the guest's own; false: the machine let it through. */
+bool answer_failure(struct replay *r, struct call *c);
 /* ---- wait.c ---- */
 void answer_wait(struct replay *r, struct call *c);
 void answer_sleep(struct replay *r, struct call *c);

@@ -275,12 +275,12 @@ static void open_futex(_Atomic uint32_t *word, uint32_t value)
 }
 
 /* While the init builds the root, on the other CPU. */
-static int give_filter(struct gate *gate, struct err *err)
+static int give_filter(struct gate *gate, const bool *also, struct err *err)
 {
 	_cleanup_free_ struct sock_filter *filter = NULL;
 	size_t n;
 
-	if (filter_build(&filter, &n, err) < 0)
+	if (filter_build(also, &filter, &n, err) < 0)
 		return -err->code;
 	if (n == 0 || n > BPF_MAXINSNS)
 		return err_set(err, E2BIG, "a seccomp filter of %zu instructions", n);
@@ -312,7 +312,7 @@ int sandbox_spawn(struct sandbox **ret, const struct sandbox_spec *spec, struct 
 	close(TAKE_FD(fds.events[1]));
 	close(TAKE_FD(fds.requests[1]));
 	close(TAKE_FD(fds.ready[1]));
-	if (give_filter(sb->gate, err) < 0 || receive_ready(sb, err) < 0 || wait_ready(sb, fds.ready[0], err) < 0)
+	if (give_filter(sb->gate, spec->notify, err) < 0 || receive_ready(sb, err) < 0 || wait_ready(sb, fds.ready[0], err) < 0)
 		return -err->code;
 	set_limits(sb, spec->m);
 	*ret = TAKE_PTR(sb);

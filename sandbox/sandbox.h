@@ -46,6 +46,7 @@ struct sandbox_spec {
 	const char *const (*binds)[2];	/* --bind HOST:GUEST, read-only */
 	size_t nbinds;
 	size_t shared_size;		/* bytes of /dev/.capsule, a file that the guest's shim maps; 0: none */
+	const bool *notify;		/* of SC_MAX: calls to notify beside those that the table says; NULL: none */
 	int cpu;			/* pin the guest to this CPU; -1: don't */
 	int64_t monotonic_offset;	/* time namespace: added to CLOCK_MONOTONIC ... */
 	int64_t boottime_offset;	/* ... and CLOCK_BOOTTIME, ns */
@@ -114,9 +115,10 @@ int layer_mtime(struct layer *l, const char *path, int64_t mtime, struct err *er
  * The seccomp program for the table: RUN, OPEN, PATH, FD → allow; SERVE, CLOCK,
  * RANDOM, READ, WRITE, WAIT, SLEEP, NET and the fork family → notify; REFUSE
  * and no row → ENOSYS; another architecture → kill. Malloced sock_filter array.
+ * @also (of SC_MAX, or NULL): of the calls that are allowed, those to notify.
  */
 struct sock_filter;
-int filter_build(struct sock_filter **ret, size_t *len, struct err *err);
+int filter_build(const bool *also, struct sock_filter **ret, size_t *len, struct err *err);
 /* True if the filter notifies for @nr. */
 int filter_notifies(unsigned int nr);
 

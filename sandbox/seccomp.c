@@ -85,7 +85,7 @@ static void filter_free(scmp_filter_ctx *ctx)
 }
 
 /* What has no rule is refused with ENOSYS: the calls to refuse, and those without a row. */
-static int add_rules(scmp_filter_ctx ctx, struct err *err)
+static int add_rules(scmp_filter_ctx ctx, const bool *also, struct err *err)
 {
 	for (unsigned int nr = 0; nr < SC_MAX; nr++) {
 		uint8_t fate = sc_table[nr].fate;
@@ -93,7 +93,7 @@ static int add_rules(scmp_filter_ctx ctx, struct err *err)
 
 		if (fate == SC_NOROW || fate == SC_REFUSE)
 			continue;
-		r = seccomp_rule_add(ctx, filter_notifies(nr) ? SCMP_ACT_NOTIFY : SCMP_ACT_ALLOW, nr, 0);
+		r = seccomp_rule_add(ctx, filter_notifies(nr) || (also && also[nr]) ? SCMP_ACT_NOTIFY : SCMP_ACT_ALLOW, nr, 0);
 		if (r < 0)
 			return err_sys(err, -r, "adding a rule for %s", sc_name(nr));
 	}
@@ -101,7 +101,7 @@ static int add_rules(scmp_filter_ctx ctx, struct err *err)
 }
 
 /* The program that libseccomp makes, in a memfd. */
-static int export_rules(int *ret, struct err *err)
+static int export_rules(int *ret, const bool *also, struct err *err)
 {
 	_cleanup_(filter_free) scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
 	int r;
@@ -115,7 +115,7 @@ static int export_rules(int *ret, struct err *err)
 		return err_sys(err, -r, "setting the answer to other architectures");
 	/* A binary tree instead of a list; an old libseccomp makes a list. */
 	(void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	r = add_rules(ctx, err);
+	r = add_rules(ctx, also, err);
 	if (r < 0)
 		return r;
 
@@ -129,14 +129,14 @@ static int export_rules(int *ret, struct err *err)
 	return 0;
 }
 
-int filter_build(struct sock_filter **ret, size_t *len, struct err *err)
+int filter_build(const bool *also, struct sock_filter **ret, size_t *len, struct err *err)
 {
 	const size_t nhead = sizeof(head) / sizeof(head[0]);
 	_cleanup_fd_ int fd = -1;
 	struct stat st;
 	ssize_t n;
 
-	if (export_rules(&fd, err) < 0)
+	if (export_rules(&fd, also, err) < 0)
 		return err_in(err, "building the seccomp filter");
 	if (fstat(fd, &st) < 0)
 		return err_sys(err, errno, "building the seccomp filter");

@@ -168,7 +168,7 @@ function manifest(map) {
 function segment(f) {
 	const blob = f.length > 3;
 	const out = { arg: u8(f[0]), index: u16(f[1]) };
-	need(out.arg < 6n || (out.arg >= 0xe0n && out.arg <= 0xe3n), "segment");
+	need(out.arg < 6n || (out.arg >= 0xe0n && out.arg <= 0xe4n), "segment");
 	if (blob) {
 		out.len = u63(f[2]);
 		out.blob = new Hex(exactly(f[3], 32));

@@ -77,7 +77,7 @@ static int build(void **state)
 	struct err err = ERR_INIT;
 
 	(void)state;
-	if (filter_build(&prog, &len, &err) == 0)
+	if (filter_build(NULL, &prog, &len, &err) == 0)
 		return 0;
 	print_message("%s\n", err.text);
 	return -1;
