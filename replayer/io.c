@@ -302,6 +302,10 @@ void answer_read(struct replay *r, struct call *c)
 			read_unmatched(r, c, l);
 		return;
 	}
+	if (rc->call->ret == -EINTR && !l->direct && l->fd >= 0) {
+		call_go_on(c, true);	/* the signal comes again, from inside or from us */
+		return;
+	}
 	if (rc->call->ret < 0) {
 		c->ret = rc->call->ret;
 		return;

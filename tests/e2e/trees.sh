@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Trees of processes: who is whose child, which pid it has, who ends when, who writes first.
+
+fine() { [ "$STATUS" -eq 0 ] || fail "$1 ended with $STATUS: $(head -c 500 "$T/$1.err")"; }
+
+case_pipelines() {
+	record pipes sh -c 'seq 1 1000 | sort -r | head -5; printf "b a\n" | tr a-z A-Z | { read -r x; echo "$x" $$; } | cat; false | cat'
+	fine pipes
+	replays_the_same pipes
+}
+
+case_bash_variables() {
+	needs bash
+	record vars bash -c 'echo $RANDOM $SECONDS $BASHPID $EPOCHREALTIME; (sleep 0.2; echo late $BASHPID) & echo $!; wait; echo $SECONDS $RANDOM'
+	fine vars
+	replays_the_same vars
+}
+
+case_bash_dev_tcp() {
+	needs bash
+	start_redis
+	record tcp bash -c 'exec 3<>/dev/tcp/127.0.0.1/$1; printf "TIME\r\n" >&3; for i in 1 2 3 4 5; do read -r x <&3; echo "$x"; done' x "$REDIS"
+	fine tcp
+	replays_the_same tcp
+}
+
+# Five children that differ in length each print when it is their turn: outside, that order is what happened.
+case_children_side_by_side() {
+	needs perl
+	record sides perl -e '$| = 1; my @p;
+		for (1 .. 8) { my $p = fork; if (!$p) { select undef, undef, undef, 0.02 * $_; print "child $_ $$\n"; exit $_ } push @p, $p }
+		for (@p) { waitpid $_, 0; print "$_ $?\n" }'
+	fine sides
+	replays_the_same sides
+}
+
+# Forks of several processes at a time, so that their pids interleave.
+case_forks_of_many() {
+	needs perl
+	record many perl -e 'my @p; $| = 1;
+		for my $k (1 .. 4) { my $p = fork; if (!$p) { for (1 .. 10) { my $c = fork; if (!$c) { exit 0 } syswrite STDOUT, "$k $c\n"; waitpid $c, 0 } exit } push @p, $p }
+		waitpid $_, 0 for @p'
+	fine many
+	replays_the_same many
+}
+
+case_two_hundred_processes() {
+	record many sh -c 'i=0; while [ $i -lt 200 ]; do /bin/true; i=$((i + 1)); done; sh -c "echo \$\$"; echo $$'
+	fine many
+	replays_the_same many
+}
+
+case_posix_spawn() {
+	needs python3
+	record spawn python3 -c 'import os, subprocess
+p = os.posix_spawn("/bin/echo", ["echo", "hi"], os.environ)
+print(os.waitpid(p, 0), p, flush=True)
+print(subprocess.run(["sh", "-c", "echo $$; exit 3"], capture_output=True))'
+	fine spawn
+	replays_the_same spawn
+}
+
+case_daemon() {
+	needs python3
+	record daemon python3 -c 'import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        time.sleep(0.3)
+        open(sys.argv[1], "w").write("%d %f\n" % (os.getpid(), time.time()))
+        os.write(1, b"daemon %d done\n" % os.getpid())
+    os._exit(0)
+os.wait()
+print("started", flush=True)' "$T/daemon.txt"
+	fine daemon
+	grep -q done "$T/daemon.out" || fail "the daemon was not waited for"
+	rm -f "$T/daemon.txt"
+	replays_the_same daemon
+}
+
+case_child_outlives_its_parent() {
+	record outlive sh -c '(sleep 0.3; echo late $$) & echo early $!'
+	fine outlive
+	grep -q late "$T/outlive.out" || fail "the child was not waited for"
+	replays_the_same outlive
+}
+
+# write_project N: a C project of N files in $T/project that tells when it was built
+write_project() {
+	local i
+	mkdir "$T/project"
+	for i in $(seq "$1"); do
+		printf '#include <stdio.h>\nint f%d(void);\nint f%d(void) { return printf("%d %%s %%s\\n", __DATE__, __TIME__); }\n' "$i" "$i" "$i"
+	done | split -l 3 -d -a 3 --additional-suffix=.c - "$T/project/f"
+	{
+		for i in $(seq "$1"); do echo "int f$i(void);"; done
+		echo 'int main(void) {'
+		for i in $(seq "$1"); do echo "f$i();"; done
+		echo 'return 0; }'
+	} >"$T/project/main.c"
+	printf 'OBJ = $(patsubst %%.c,%%.o,$(sort $(wildcard *.c)))\nall: prog\n\t./prog\nprog: $(OBJ)\n\t$(CC) -o $@ $^\n' >"$T/project/Makefile"
+}
+
+case_gcc() {
+	needs gcc
+	write_project 3
+	(cd "$T/project" && record gcc gcc -o prog f000.c f001.c f002.c main.c && fine gcc && rm prog && replays_the_same gcc)
+}
+
+limit_make_parallel=300
+case_make_parallel() {
+	needs make gcc
+	write_project 50
+	(cd "$T/project" && record make make -j2 && fine make && grep -q "^50 " "$T/make.out" && rm -f prog ./*.o && replays_the_same make)
+}
+
+case_sqlite_writes() {
+	needs sqlite3
+	record sqlite sqlite3 "$T/a.db" 'create table t(a, b); insert into t values (random(), datetime("now")); insert into t select hex(randomblob(4)), 2 from t;
+		select count(*), max(a) from t; begin; update t set b = random(); commit; select * from t'
+	fine sqlite
+	rm "$T/a.db"
+	replays_the_same sqlite
+}
