@@ -57,11 +57,12 @@ static int enter_rootfs(const char *rootfs)
 static void child(const struct record_opts *opts, const struct our_signals *s, int go, int failed)
 {
 	char word;
-	int e;
+	int e = 0;
 
-	/* Before the wait: the manifest is taken meanwhile, from what /proc says of us. */
+	/* Before the wait: the manifest is taken meanwhile, from what /proc says of us; @failed says that it may be. */
 	sigaction(SIGCHLD, &s->child, NULL);
 	sigprocmask(SIG_SETMASK, &s->before, NULL);
+	(void)!io_write(failed, &e, sizeof(e));
 	if (io_read(go, &word, 1) != 1)
 		_exit(0);	/* the recorder has failed, and says why */
 	e = enter_rootfs(opts->rootfs);
@@ -78,7 +79,7 @@ static void child(const struct record_opts *opts, const struct our_signals *s, i
 
 int command_spawn(struct command *ret, const struct record_opts *opts, const struct our_signals *s, struct err *err)
 {
-	int go[2], failed[2];
+	int go[2], failed[2], ready;
 
 	*ret = (struct command){ .pid = -1, .pidfd = -1, .go = -1, .failed = -1 };
 	if (pipe2(go, O_CLOEXEC) < 0)
@@ -102,6 +103,7 @@ int command_spawn(struct command *ret, const struct record_opts *opts, const str
 	ret->failed = failed[0];
 	if (ret->pid < 0)
 		return err_sys(err, errno, "fork");
+	(void)!io_read(ret->failed, &ready, sizeof(ready));
 	ret->pidfd = (int)syscall(SYS_pidfd_open, ret->pid, 0);
 	return ret->pidfd < 0 ? err_sys(err, errno, "pidfd_open") : 0;
 }
