@@ -108,6 +108,7 @@ static void answer_clock(struct replay *r, struct call *c)
 	if (c->nr == SYS_gettimeofday && c->args[1])
 		guest_write(c->t->tid, c->args[1], (int64_t[]){ 0 }, 8);
 	if (inject_marked(c->args, &fsbase)) {
+		c->t->fsbase = fsbase;
 		slot = streams_slot(r->streams, c->t->slot);
 		if (slot >= 0)
 			inject_register(c->t->tgid, fsbase, (uint32_t)slot);

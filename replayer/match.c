@@ -155,35 +155,83 @@ void match_clocks(struct replay *r, struct gtask *t, const struct rec_call *rc)
 		streams_reach(r->streams, t->slot, rc->order, next_mark(t->rec, t->cursor));
 }
 
-const struct rec_call *match_call(struct replay *r, struct call *c, const struct live *l,
-				  const struct socket_kind *kind)
-{
-	struct gtask *t = c->t;
-	int fate = sc_table[c->nr].fate;
-	bool light = fate == SC_SERVE || fate == SC_WAIT || fate == SC_SLEEP || (!l && !kind);
+struct question {
+	struct replay *r;
+	const struct call *c;
+	const struct live *l;
+	const struct socket_kind *kind;
+};
 
-	if (!t->rec)
-		return NULL;
-	for (size_t i = t->cursor, seen = 0; i < t->rec->ncalls && seen < LOOK_AHEAD; i++) {
-		const struct rec_call *rc = &t->rec->calls[i];
+/* The counterpart of the call among @rec's, from @at on; not beyond a call that @stop names. @seen: how many it is away. */
+static const struct rec_call *look(const struct question *q, const struct rec_task *rec, size_t at,
+				   bool (*stop)(const struct rec_call *), size_t *seen)
+{
+	*seen = 0;
+	for (size_t i = at; rec && i < rec->ncalls && *seen < LOOK_AHEAD; i++) {
+		const struct rec_call *rc = &rec->calls[i];
 
 		if (!rc->call)
 			continue;	/* a signal: sent when the cursor passes it */
-		seen++;
-		if (same_call(r, c, rc, l, kind)) {
-			for (; t->cursor < i; t->cursor++)
-				signals_due(t);
-			r->v->unused += seen - 1;
-			r->v->matched++;
-			t->cursor = i + 1;
-			match_clocks(r, t, rc);
-			c->matched = true;
+		if (same_call(q->r, q->c, rc, q->l, q->kind))
 			return rc;
-		}
-		if (light && weighty(rc))
+		if (stop && stop(rc))
 			break;
+		++*seen;
 	}
 	return NULL;
+}
+
+static bool is_epoll(const struct call *c)
+{
+	return family(c->nr) == SYS_epoll_wait;
+}
+
+/* role_wanted: the same as @rec's next on an outside object, or the same set's next word that something is ready. */
+static uint32_t wanted(void *ctx, const struct rec_task *rec, size_t at)
+{
+	const struct question *q = ctx;
+	size_t seen;
+	const struct rec_call *rc = look(q, rec, at, is_mark, &seen);
+
+	if (!rc)
+		return UINT32_MAX;
+	if (is_epoll(q->c) && (rc->call->ret <= 0 || rc->call->args[0] != q->c->args[0]))
+		return UINT32_MAX;
+	return rc->object || is_epoll(q->c) ? rc->order : UINT32_MAX;
+}
+
+/* Is it a call of which the recording tells by the object which thread made it? */
+static bool tells_role(const struct question *q)
+{
+	int fate = sc_table[q->c->nr].fate;
+
+	return is_epoll(q->c) || ((fate == SC_READ || fate == SC_WRITE || fate == SC_NET) &&
+				  (q->l || (q->kind && q->kind->family)));
+}
+
+const struct rec_call *match_call(struct replay *r, struct call *c, const struct live *l,
+				  const struct socket_kind *kind)
+{
+	struct question q = { r, c, l, kind };
+	struct gtask *t = c->t;
+	int fate = sc_table[c->nr].fate;
+	bool light = fate == SC_SERVE || fate == SC_WAIT || fate == SC_SLEEP || (!l && !kind);
+	const struct rec_call *rc;
+	size_t seen;
+
+	if (tells_role(&q) && !look(&q, t->rec, t->cursor, is_mark, &seen))
+		role_take(r, t, wanted, &q);
+	rc = look(&q, t->rec, t->cursor, light ? weighty : NULL, &seen);
+	if (!rc)
+		return NULL;
+	for (const struct rec_call *at = &t->rec->calls[t->cursor]; at < rc; at++, t->cursor++)
+		signals_due(t);
+	r->v->unused += seen;
+	r->v->matched++;
+	t->cursor++;
+	match_clocks(r, t, rc);
+	c->matched = true;
+	return rc;
 }
 
 const struct rec_call *match_any(struct replay *r, const struct call *c)

@@ -356,20 +356,6 @@ static void loop(struct replay *r)
 		turn(r);
 }
 
-/* Is it one of what were several threads of a process? */
-static bool has_company(const struct replay *r, uint32_t slot)
-{
-	pid_t tgid = 0;
-
-	for (const struct gtask *t = r->tasks; t; t = t->next)
-		if (t->slot == slot)
-			tgid = t->tgid;
-	for (const struct gtask *t = r->tasks; t; t = t->next)
-		if (t->tgid == tgid && t->rec && t->rec->thread)
-			return true;
-	return false;
-}
-
 /*
  * How often one of several threads reads the clock while it waits for another
  * is not the program's doing, but the scheduler's.  Such readings lie between

@@ -84,6 +84,7 @@ struct gtask {
 	/* The last notified call that was let go on into the kernel. */
 	bool blocked, matched;		/* it may block; it had a recorded counterpart */
 	uint64_t since;			/* when, ns CLOCK_MONOTONIC */
+	uint64_t fsbase;		/* by which the shim knows it; 0: not known */
 	bool started;			/* left its first stop */
 	bool kept;			/* its call waits for its turn, order.c, or was parked */
 	bool held;			/* born, kept from running until its creator's event was seen */
@@ -209,6 +210,14 @@ void signals_due(struct gtask *t);
 int give_outputs(struct replay *r, struct call *c, const struct rec_call *rc);
 /* @len seeded random bytes: the same in every replay. */
 void make_random(struct replay *r, struct gtask *t, uint8_t *buf, size_t len);
+
+/* ---- roles.c ---- */
+/* Is it one of what were several threads of a process? */
+bool has_company(const struct replay *r, uint32_t slot);
+/* The order of the call that is wanted, if it is @rec's next from @at on; UINT32_MAX: it isn't. */
+typedef uint32_t (*role_wanted)(void *ctx, const struct rec_task *rec, size_t at);
+/* @t takes the role of that thread of its process whose next call is wanted, the earliest one; false: there is none. */
+bool role_take(struct replay *r, struct gtask *t, role_wanted wanted, void *ctx);
 
 /* ---- io.c ---- */
 void answer_read(struct replay *r, struct call *c);

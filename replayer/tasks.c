@@ -96,6 +96,7 @@ static void set_off(struct replay *r, struct gtask *t)
 
 	/* A thread's fs base may be a dead thread's: from now on it has its own readings. */
 	if (t->tid != t->tgid && inject_fsbase(t->tid, &fsbase) == 0) {
+		t->fsbase = fsbase;
 		slot = streams_slot(r->streams, t->slot);
 		if (slot >= 0)
 			inject_register(t->tgid, fsbase, (uint32_t)slot);

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which of a process's threads does what?  Runtimes that put many tasks on few
+ * threads (Go, pools of workers) decide it by chance.  So a recorded thread is
+ * a role: a thread that makes a call on an outside object which the recording
+ * has as the next of another thread takes that one's role, and gives it its
+ * own; its calls, readings and random bytes go on from there.
+ */
+#include <linux/types.h>
+
+#include "replayer/replay.h"
+
+#include "replayer/inject.h"
+
+#include <stdlib.h>
+
+#define SWAP(a, b) do { __typeof__(a) swap_ = (a); (a) = (b); (b) = swap_; } while (0)
+
+bool has_company(const struct replay *r, uint32_t slot)
+{
+	pid_t tgid = 0;
+
+	for (const struct gtask *t = r->tasks; t; t = t->next)
+		if (t->slot == slot)
+			tgid = t->tgid;
+	for (const struct gtask *t = r->tasks; t; t = t->next)
+		if (t->tgid == tgid && t->rec && t->rec->thread)
+			return true;
+	return false;
+}
+
+static void register_clocks(struct replay *r, const struct gtask *t)
+{
+	int slot = t->fsbase && !t->exited ? streams_slot(r->streams, t->slot) : -1;
+
+	if (slot >= 0)
+		inject_register(t->tgid, t->fsbase, (uint32_t)slot);
+}
+
+static void exchange(struct replay *r, struct gtask *a, struct gtask *b)
+{
+	SWAP(a->rec, b->rec);
+	SWAP(a->slot, b->slot);
+	SWAP(a->cursor, b->cursor);
+	SWAP(a->nchildren, b->nchildren);
+	SWAP(a->random_part, b->random_part);
+	SWAP(a->random_off, b->random_off);
+	SWAP(a->signals_due, b->signals_due);
+	SWAP(a->signals_since, b->signals_since);
+	register_clocks(r, a);
+	register_clocks(r, b);
+}
+
+static struct gtask *holder(const struct replay *r, const struct rec_task *rec)
+{
+	for (struct gtask *t = r->tasks; t; t = t->next)
+		if (t->rec == rec)
+			return t;
+	return NULL;
+}
+
+/* The recorded process of @t. */
+static uint32_t process_of(const struct replay *r, const struct gtask *t)
+{
+	for (const struct gtask *o = r->tasks; o; o = o->next)
+		if (o->tgid == t->tgid && o->rec)
+			return o->rec->pid;
+	return 0;
+}
+
+bool role_take(struct replay *r, struct gtask *t, role_wanted wanted, void *ctx)
+{
+	uint32_t pid = process_of(r, t), first = UINT32_MAX;
+	struct gtask *from = NULL;
+
+	if (!pid || !has_company(r, t->slot))
+		return false;
+	for (size_t i = 1; i < r->rec->ntasks; i++) {
+		const struct rec_task *rec = &r->rec->tasks[i];
+		struct gtask *o = rec->pid == pid && rec != t->rec && r->born[i] ? holder(r, rec) : NULL;
+		uint32_t order = o && o->tgid == t->tgid ? wanted(ctx, rec, o->cursor) : UINT32_MAX;
+
+		if (order < first) {
+			first = order;
+			from = o;
+		}
+	}
+	if (!from)
+		return false;
+	exchange(r, t, from);
+	return true;
+}
