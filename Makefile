@@ -21,7 +21,7 @@ submake   = +$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAG
 BUILD_DEPS := gcc libc6-dev linux-libc-dev binutils pkg-config clang llvm bpftool libbpf-dev libelf-dev libseccomp-dev libcap-dev \
 	      libzstd-dev libmsgpack-dev libssl-dev scdoc
 DEMO_DEPS  := nginx-light curl util-linux procps
-TEST_DEPS  := $(DEMO_DEPS) redis-server redis-tools postgresql dnsmasq-base openssl python3 nodejs libcmocka-dev strace musl-tools \
+TEST_DEPS  := $(DEMO_DEPS) redis-server redis-tools memcached postgresql dnsmasq-base openssl python3 nodejs libcmocka-dev strace musl-tools \
 	      busybox-static iproute2 libcap2-bin
 
 all: $O/capsule

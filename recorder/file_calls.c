@@ -214,7 +214,8 @@ static void opened(struct recording *r, const struct task *t, const struct rec_c
 	const struct rec_state *s = state_of(p);
 	char path[PATH_MAX];
 
-	if (c->fd2.class == FDC_NULL || c->fd2.class == FDC_NONE)
+	/* A pipe in no tree was there before, and was opened through /proc: /dev/stdout. */
+	if (c->fd2.class == FDC_NULL || c->fd2.class == FDC_NONE || c->fd2.class == FDC_PIPE)
 		return;
 	if (!path_of_part(parts_find(p, REC_ARG_OPENED), path)) {
 		emit_hole(r, "file", string_of(p, 0) ? string_of(p, 0) : string_of(p, 1) ? string_of(p, 1) : "",

@@ -205,9 +205,9 @@ static bool is_beyond(const struct call *c)
  * Signals that came between this call and the next one are due as soon as the
  * task sleeps.  One that interrupted the next call is sent when that is made
  * (match_call()), one behind the task's last call when it makes another that
- * leads outside, at the latest.
+ * leads outside, at the latest, the others being done with what came before.
  */
-static void signals_after(const struct call *c)
+static void signals_after(const struct replay *r, const struct call *c)
 {
 	const struct rec_task *rec = c->t->rec;
 	size_t next = c->t->cursor;
@@ -216,13 +216,14 @@ static void signals_after(const struct call *c)
 		next++;
 	if (!rec || next == c->t->cursor || (next < rec->ncalls && rec->calls[next].call->ret == -EINTR))
 		return;
-	if (next == rec->ncalls && is_beyond(c)) {
+	if (next == rec->ncalls && is_beyond(c) && all_are_past(r, rec->calls[c->t->cursor].order)) {
 		for (; c->t->cursor < next; c->t->cursor++)
 			signals_due(c->t);
 		return;
 	}
+	if (!c->t->signals_due)
+		c->t->signals_since = now_ns();
 	c->t->signals_due = next;
-	c->t->signals_since = now_ns();
 }
 
 void call_of(struct call *c, const struct seccomp_notif *n, struct gtask *t)
@@ -237,7 +238,7 @@ void call_take(struct replay *r, struct call *c)
 	call_answer(r, c);
 	if (!c->answered)
 		call_respond(r, c);
-	signals_after(c);
+	signals_after(r, c);
 }
 
 static void take_notification(struct replay *r)

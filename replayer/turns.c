@@ -14,6 +14,7 @@
 
 #include "format/sysdesc.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -66,9 +67,11 @@ static const struct rec_call *next_call(const struct gtask *t)
 	return NULL;
 }
 
-/* Does @rc bring something in? */
-static bool brings(const struct rec_call *rc)
+/* Does @rc bring something in, be it a signal that interrupts it? */
+static bool brings(const struct gtask *t, const struct rec_call *rc)
 {
+	if (rc->call->ret == -EINTR)
+		return t->rec->calls[t->cursor].signal;
 	switch (sc_table[rc->call->nr].fate) {
 	case SC_READ:
 		return rc->object && rc->call->ret >= 0;
@@ -86,7 +89,7 @@ static bool is_meant(struct replay *r, const struct call *c, const struct rec_ca
 
 	if (c->nr != rc->call->nr)
 		return false;
-	if (sc_table[c->nr].fate == SC_WAIT)
+	if (sc_table[c->nr].fate == SC_WAIT || sc_table[c->nr].fate == SC_SLEEP)
 		return true;
 	l = object_of_fd(r, c, (int)c->args[0], NULL, NULL);
 	return l && l->id == rc->object;
@@ -110,7 +113,7 @@ bool turn_keep(struct replay *r, struct call *c)
 	uint64_t since = 0;
 	struct early *e;
 
-	if (!rc || !brings(rc) || r->rec->ntasks <= 2 || !is_meant(r, c, rc))
+	if (!rc || !brings(c->t, rc) || r->rec->ntasks <= 2 || !is_meant(r, c, rc))
 		return false;
 	if (is_due(r, c->t, rc->order, &since)) {
 		r->last_brought = c->t;
