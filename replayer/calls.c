@@ -77,6 +77,15 @@ void signals_due(struct gtask *t)
 
 /* ---- clocks ------------------------------------------------------------- */
 
+/* role_wanted: the clock's next reading. */
+static uint32_t clock_wanted(void *ctx, const struct rec_task *rec, size_t at)
+{
+	uint32_t next = streams_next(ctx, rec->id, CLOCK_REALTIME);
+
+	(void)at;
+	return next ? next : UINT32_MAX;
+}
+
 static void answer_clock(struct replay *r, struct call *c)
 {
 	uint32_t clk = c->nr == SYS_clock_gettime ? (uint32_t)c->args[0] : CLOCK_REALTIME;
@@ -93,6 +102,9 @@ static void answer_clock(struct replay *r, struct call *c)
 		c->ret = c->nr == SYS_gettimeofday ? 0 : -EFAULT;
 		return;
 	}
+	/* A thread that never asked for the time of day does what another did. */
+	if (clk == CLOCK_REALTIME && streams_next(r->streams, c->t->slot, clk) == 0)
+		role_take(r, c->t, clock_wanted, r->streams);
 	known = streams_take(r->streams, c->t->slot, clk, &ns);
 	if (known < 0) {
 		c->ret = known;

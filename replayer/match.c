@@ -149,6 +149,17 @@ uint32_t next_mark(const struct rec_task *t, size_t at)
 	return at < t->ncalls ? t->calls[at].order : UINT32_MAX;
 }
 
+bool marks_are_made(const struct replay *r, uint32_t order)
+{
+	for (const struct gtask *t = r->tasks; t; t = t->next)
+		if (t->rec && next_mark(t->rec, t->cursor) < order)
+			return false;
+	for (size_t i = 1; i < r->rec->ntasks; i++)
+		if (!r->born[i] && next_mark(&r->rec->tasks[i], 0) < order)
+			return false;
+	return true;
+}
+
 void match_clocks(struct replay *r, struct gtask *t, const struct rec_call *rc)
 {
 	if (is_mark(rc))

@@ -21,7 +21,7 @@ struct paced {
 	struct gtask *t;
 	int64_t ret;
 	uint32_t order;		/* of its recorded end; UINT32_MAX: it is not in the record */
-	uint64_t deadline, slept;
+	uint64_t since, deadline, slept;
 };
 
 bool pace(struct replay *r, struct call *c, const struct rec_call *rc, uint64_t ns)
@@ -35,8 +35,11 @@ bool pace(struct replay *r, struct call *c, const struct rec_call *rc, uint64_t 
 		return false;
 	*p = (struct paced){
 		.n = *c->n, .t = c->t, .ret = c->ret, .order = rc ? rc->order : UINT32_MAX,
-		.deadline = now_ns() + ns, .slept = rc ? 0 : ns, .next = r->paced,
+		.since = now_ns(), .deadline = now_ns() + ns, .slept = rc ? 0 : ns, .next = r->paced,
 	};
+	/* One that keeps watch by sleeping over and over is no sign of life. */
+	if (!rc)
+		r->last_activity = r->activity_before;
 	r->paced = p;
 	c->answered = true;
 	return true;
@@ -59,9 +62,14 @@ static bool is_first(const struct paced *a, const struct paced *b)
 	return a->order != b->order ? a->order < b->order : a->deadline < b->deadline;
 }
 
-static bool all_sleep(struct replay *r, uint64_t now)
+/* For a sleep that is not in the record the clock is moved on only if nothing that is in it is still to come. */
+static bool may_end(struct replay *r, const struct paced *p, uint64_t now)
 {
-	return now - r->last_activity > QUIET_NS && tasks_asleep(r) && !call_waits(r);
+	if (now - r->last_activity < QUIET_NS || now - p->since < QUIET_NS)
+		return false;
+	if (p->slept && (r->parked || r->early || r->kept))
+		return false;
+	return tasks_asleep(r) && !call_waits(r);
 }
 
 void pace_look(struct replay *r)
@@ -80,13 +88,16 @@ void pace_look(struct replay *r)
 			at = &p->next;
 		}
 	}
-	if (woke || !r->paced || !all_sleep(r, now))
+	if (woke || !r->paced)
 		return;
 	for (struct paced **at = &r->paced; *at; at = &(*at)->next)
 		if (is_first(*at, *first))
 			first = at;
+	if (!may_end(r, *first, now))
+		return;
+	if (!(*first)->slept)
+		r->last_activity = now;
 	wake(r, first);
-	r->last_activity = now;
 }
 
 void pace_free(struct replay *r)

@@ -383,7 +383,9 @@ bool peer_out_of_turn(struct replay *r)
 	}
 	if (!first)
 		return false;
-	r->v->out_of_turn++;
+	/* It is due, only nobody who would be matched has asked for it. */
+	if (!marks_are_made(r, order))
+		r->v->out_of_turn++;
 	peer_release(r, first, first->wanted + 1);
 	return true;
 }

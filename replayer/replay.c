@@ -248,6 +248,7 @@ static void take_notification(struct replay *r)
 
 	if (ioctl(r->listener, SECCOMP_IOCTL_NOTIF_RECV, &n) < 0)
 		return;		/* ENOENT: its task was killed before we looked; EINTR: it is still there for the next look */
+	r->activity_before = r->last_activity;
 	r->last_activity = now_ns();
 	r->v->calls++;
 	call_of(&c, &n, caller(r, (pid_t)n.pid));

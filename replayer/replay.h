@@ -132,6 +132,7 @@ struct replay {
 	struct live *bucket[LIVE_BUCKETS];
 	uint32_t spare_slot;
 	uint64_t start, last_activity;
+	uint64_t activity_before;	/* the last notification */
 	int done;			/* what sandbox_wait() said */
 	bool given_up;
 	uint64_t random_seed[4];
@@ -197,6 +198,8 @@ const struct rec_call *match_call(struct replay *r, struct call *c, const struct
 void match_clocks(struct replay *r, struct gtask *t, const struct rec_call *rc);
 /* The place among all events of @t's first call from @at on that moved something; UINT32_MAX: there is none. */
 uint32_t next_mark(const struct rec_task *t, size_t at);
+/* Has everything been done that moved something in or out and was recorded before event @order? */
+bool marks_are_made(const struct replay *r, uint32_t order);
 /* For identity calls: any recorded answer to the same question, of this task or another. */
 const struct rec_call *match_any(struct replay *r, const struct call *c);
 

@@ -400,6 +400,21 @@ void streams_reach(struct streams *s, uint32_t number, uint32_t from, uint32_t t
 		reach(s, t, &t->series[i], from, to);
 }
 
+uint32_t streams_next(struct streams *s, uint32_t number, uint32_t clk)
+{
+	struct task *t = task_get(s, number);
+
+	for (size_t i = 0; t && i < t->nseries; i++) {
+		struct series *q = &t->series[i];
+
+		if (q->clk != clk || !q->count)
+			continue;
+		sync_cursor(s, t, q);
+		return q->cursor < q->count ? q->order[q->cursor] : UINT32_MAX;
+	}
+	return 0;
+}
+
 int streams_slot(struct streams *s, uint32_t number)
 {
 	struct task *t = task_get(s, number);

@@ -58,6 +58,8 @@ int streams_take(struct streams *s, uint32_t task, uint32_t clk, int64_t *ns);
  * Without this all its readings are due.  Under the condition of streams_take().
  */
 void streams_reach(struct streams *s, uint32_t task, uint32_t from, uint32_t to);
+/* The order of @task's next recorded reading of @clk; UINT32_MAX: there is none any more, 0: there never was one. */
+uint32_t streams_next(struct streams *s, uint32_t task, uint32_t clk);
 /* The slot to register the task's thread with (inject_register()), or -ENOSPC: then every reading comes to us. */
 int streams_slot(struct streams *s, uint32_t task);
 /* @ns passed in a sleep that is not in the record: clocks past their end go on by that. */

@@ -132,6 +132,21 @@ case_go_hello() {
 	replays_the_same hello
 }
 
+# Bare: a work tree's index holds its files' times and inode numbers, which a replay has not.
+case_git_clone_bare() {
+	needs git
+	git init -q "$T/repo" && (cd "$T/repo" && for i in $(seq 20); do echo "$i $RANDOM" >"file$i"; git add . ; git -c user.name=a -c user.email=a@b commit -qm "$i"; done)
+	GIT=$(free_port)
+	touch "$T/repo/.git/git-daemon-export-ok"
+	start git.log git daemon --listen=127.0.0.1 --port="$GIT" --base-path="$T" --reuseaddr
+	wait_for listens 127.0.0.1 "$GIT"
+	mkdir "$T/work"
+	record clone git clone --bare "git://127.0.0.1:$GIT/repo" "$T/work/clone"
+	ended 0
+	take_away "$T/repo" "$T/work"
+	replays_the_same clone
+}
+
 case_rsync() {
 	needs rsync
 	mkdir "$T/tree" "$T/to"
