@@ -57,7 +57,7 @@ static int check_object(const struct event *e, struct err *err)
 
 	if (o->id == 0)
 		return bad(err, e, "id");
-	if (o->kind < OBJ_SOCKET || o->kind > OBJ_OTHER)
+	if (o->kind < OBJ_SOCKET || o->kind > OBJ_INNER)
 		return bad(err, e, "kind");
 	if (o->local.len > ADDR_MAX)
 		return bad(err, e, "local");

@@ -106,6 +106,7 @@ enum obj_kind {
 	OBJ_FILE,	/* a regular file that was inherited open */
 	OBJ_SYNTH,	/* a file of /proc, /sys and the like, by path */
 	OBJ_OTHER,
+	OBJ_INNER,	/* a socket whose other end turned out to be in the scope, too */
 };
 struct ev_object {
 	uint32_t id;		/* from 1, in order of appearance; given again: the same object, more known */

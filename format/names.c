@@ -19,10 +19,10 @@ const char *obj_kind_name(enum obj_kind kind)
 {
 	static const char *const names[] = {
 		[OBJ_SOCKET] = "socket", [OBJ_PIPE] = "pipe", [OBJ_TTY] = "tty", [OBJ_CHR] = "chr",
-		[OBJ_FILE] = "file", [OBJ_SYNTH] = "synth", [OBJ_OTHER] = "other",
+		[OBJ_FILE] = "file", [OBJ_SYNTH] = "synth", [OBJ_OTHER] = "other", [OBJ_INNER] = "inner",
 	};
 
-	return kind >= OBJ_SOCKET && kind <= OBJ_OTHER ? names[kind] : "unknown";
+	return kind >= OBJ_SOCKET && kind <= OBJ_INNER ? names[kind] : "unknown";
 }
 
 const char *file_state_name(enum file_state state)

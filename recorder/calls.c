@@ -90,7 +90,7 @@ static void add_ready(struct recording *r, struct ev_call *e, const struct parts
 	for (size_t i = 0; i < p->nfds; i++) {
 		uint32_t id = p->fd[i].role == FD_READY ? object_of(r, &p->fd[i].what, p) : 0;
 
-		if (!id)
+		if (!id || object_is_inner(r, id))
 			continue;
 		put_u32(*buf + len, id);
 		put_u32(*buf + len + 4, p->fd[i].events);
@@ -185,7 +185,7 @@ static void write_call(struct recording *r, struct task *t, const struct rec_cal
 		file_call(r, t, c, p, &e.call.obj2);
 	else if (c->fd2.class)
 		e.call.obj2 = object_of(r, &c->fd2, p);
-	if (!is_event(c, e.call.obj2))
+	if (!is_event(c, e.call.obj2) || (e.call.obj && fate != SC_NET && object_is_inner(r, e.call.obj)))
 		return;
 	add_parts(r, &e.call, c, p);
 	if (c->h.flags & REC_F_BLIND)

@@ -24,7 +24,6 @@ struct object {
 	uint64_t offset;
 	int32_t *fds;
 	size_t nfds;
-	bool inner;		/* its other end is in the scope, too, and a hole has said so */
 	struct object *next;	/* of all, in order of appearance */
 };
 
@@ -171,22 +170,22 @@ static bool are_two_ends(const struct object *a, const struct object *b)
 	       memcmp(a->local, b->remote, a->local_len) == 0 && memcmp(a->remote, b->local, a->remote_len) == 0;
 }
 
-/* Both ends of a connection were seen: it is the scope's own, and yet it was recorded as two to the outside. */
+/* Both ends of a connection were seen: it is the scope's own. */
 static void look_for_other_end(struct recording *r, struct object *o)
 {
 	uint64_t here = address_hash(o->local, o->local_len), there = address_hash(o->remote, o->remote_len);
 	struct object *other;
 
-	if ((o->family != AF_INET && o->family != AF_INET6) || !o->local_len || !o->remote_len || o->inner)
+	if ((o->family != AF_INET && o->family != AF_INET6) || !o->local_len || !o->remote_len || o->kind == OBJ_INNER)
 		return;
 	other = map_get(&r->objects->by_ends, there, here);
-	if (other && other != o && !other->inner && are_two_ends(o, other)) {
-		o->inner = other->inner = true;
-		emit_holef(r, "inner connection", "both ends are in the scope; it was recorded as if they were outside",
-			   "object %u and object %u", other->id, o->id);
+	if (other && other != o && other->kind != OBJ_INNER && are_two_ends(o, other)) {
+		o->kind = other->kind = OBJ_INNER;
+		tell(r, other);
+		tell(r, o);
+	} else if (map_put(&r->objects->by_ends, here, there, o) < 0) {
+		emit_holef(r, "memory", "the recorder has no memory to find the other end of a connection", "object %u", o->id);
 	}
-	if (map_put(&r->objects->by_ends, here, there, o) < 0)
-		o->inner = true;	/* no memory to tell */
 }
 
 uint32_t object_of(struct recording *r, const struct rec_fd *fd, const struct parts *p)
@@ -288,6 +287,13 @@ void object_meant(struct recording *r, uint32_t id, const void *addr, size_t len
 	memcpy(o->remote, addr, len);
 	o->remote_len = len;
 	tell(r, o);
+}
+
+bool object_is_inner(const struct recording *r, uint32_t id)
+{
+	const struct object *o = map_get(&r->objects->by_id, id, 0);
+
+	return o && o->kind == OBJ_INNER;
 }
 
 bool object_is_datagram(const struct recording *r, uint32_t id)

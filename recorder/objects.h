@@ -25,6 +25,8 @@ int object_inherited(struct recording *r, const struct rec_fdinfo *fd, const cha
 void objects_tell_inherited(struct recording *r);
 /* The far address that a failed connect() was for, if no other is known. */
 void object_meant(struct recording *r, uint32_t id, const void *addr, size_t len);
+/* Of a socket whose other end is in the scope, too. */
+bool object_is_inner(const struct recording *r, uint32_t id);
 /* Of an object that is a datagram socket. */
 bool object_is_datagram(const struct recording *r, uint32_t id);
 

@@ -111,7 +111,7 @@ static int add_outside(struct replay *r, const struct rec_call *rc, struct epoll
 		const struct entry *n;
 
 		memcpy(pair, s->data + i, sizeof(pair));
-		if (!pair[0] || pair[0] >= r->rec->nobjects)
+		if (!pair[0] || pair[0] >= r->rec->nobjects || r->rec->objects[pair[0]].inner)
 			continue;
 		n = entry_of(e, &r->live[pair[0]]);
 		if (!n || e->noutside == e->max)

@@ -71,7 +71,7 @@ static bool same_question(const struct call *c, const struct ev_call *rec)
 
 static bool same_kind(const struct rec_object *o, const struct socket_kind *k)
 {
-	return k && k->family && o->o && o->o->kind == OBJ_SOCKET && o->o->family == k->family &&
+	return k && k->family && o->o && (o->o->kind == OBJ_SOCKET || o->inner) && o->o->family == k->family &&
 	       (o->o->type & 0xf) == k->type;
 }
 

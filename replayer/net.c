@@ -5,6 +5,7 @@
 #include "replayer/replay.h"
 
 #include "format/cleanup.h"
+#include "format/io.h"
 #include "format/sysdesc.h"
 
 #include <errno.h>
@@ -38,7 +39,7 @@ static struct live *connection_to(struct replay *r, const uint8_t *addr, size_t 
 	for (size_t i = 1; i < r->rec->nobjects; i++) {
 		struct live *l = &r->live[i];
 
-		if (!l->bound && l->rec->o && l->rec->o->kind == OBJ_SOCKET && !l->rec->o->nfds &&
+		if (!l->bound && !l->rec->inner && l->rec->o && l->rec->o->kind == OBJ_SOCKET && !l->rec->o->nfds &&
 		    l->rec->o->remote.len && same_address(&l->rec->o->remote, addr, len))
 			return l;
 	}
@@ -77,6 +78,38 @@ static void connect_to_peer(struct replay *r, struct call *c, struct live *l, co
 	r->v->served++;
 }
 
+/* Does somebody listen on the port of @addr? Peers don't: they come when they are called. */
+static bool guest_listens(const uint8_t *addr, size_t len)
+{
+	static const char *const tables[] = { "/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6" };
+	unsigned int want, port, state;
+
+	if (len < sizeof(struct sockaddr_in))
+		return false;
+	want = (unsigned int)addr[2] << 8 | addr[3];
+	for (size_t i = 0; i < 2; i++) {
+		_cleanup_free_ char *text = NULL;
+
+		if (io_slurp(tables[i], 1 << 20, &text, NULL) < 0)
+			continue;
+		for (char *line = text; (line = strchr(line, '\n')); line++)
+			if (sscanf(line, " %*u: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x", &port, &state) == 2 && port == want && state == 10)
+				return true;	/* TCP_LISTEN */
+	}
+	return false;
+}
+
+/* Both ends are inside: the kernel connects them, the client at its recorded address. */
+static void connect_inside(struct replay *r, struct call *c, struct live *l, const struct stat *st)
+{
+	_cleanup_fd_ int copy = guest_fd(c->t->tgid, (int)c->args[0]);
+
+	object_bind(r, l, st);
+	if (copy >= 0)
+		peer_bind_local(l, copy);
+	call_go_on(c, true);
+}
+
 static void answer_connect(struct replay *r, struct call *c)
 {
 	size_t len = c->args[2] < sizeof(struct sockaddr_storage) ? c->args[2] : sizeof(struct sockaddr_storage);
@@ -87,13 +120,18 @@ static void answer_connect(struct replay *r, struct call *c)
 	struct stat st;
 
 	l = object_of_fd(r, c, (int)c->args[0], &st, &kind);
-	if (!S_ISSOCK(st.st_mode) || guest_read(c->t->tid, c->args[1], addr, len) < 0) {
+	/* Of no family: a connection inside is asked about again. */
+	if (!S_ISSOCK(st.st_mode) || (!l && !kind.family) || guest_read(c->t->tid, c->args[1], addr, len) < 0) {
 		call_go_on(c, true);
 		return;
 	}
 	rc = match_call(r, c, l, &kind);
 	if (rc && !l && rc->object)
 		l = &r->live[rc->object];
+	if (l && l->rec->inner) {
+		connect_inside(r, c, l, &st);
+		return;
+	}
 	if (rc && rc->call->ret < 0 && rc->call->ret != -EINPROGRESS && rc->call->ret != -EINTR) {
 		if (l)
 			object_bind(r, l, &st);
@@ -104,7 +142,7 @@ static void answer_connect(struct replay *r, struct call *c)
 		l = connection_to(r, addr, len);
 	if (!l) {
 		/* A server of the guest's own may be there; nobody else is. */
-		if (kind.family != AF_UNIX)
+		if (kind.family != AF_UNIX && !guest_listens(addr, len))
 			miss(r, "a connection that was not recorded was tried");
 		call_go_on(c, false);
 		return;
@@ -195,6 +233,10 @@ static void answer_accept(struct replay *r, struct call *c)
 	c->ret = rc->call->ret;
 	if (c->ret < 0)
 		return;
+	if (r->rec->objects[rc->made].inner) {
+		call_go_on(c, true);
+		return;
+	}
 	e = hand_over(r, c, l, rc);
 	if (e < 0) {
 		miss(r, "no client for %s: %s", outside_name(l->rec, name, sizeof(name)), strerror(-e));

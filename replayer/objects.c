@@ -7,6 +7,8 @@
 
 #include "replayer/replay.h"
 
+#include "format/cleanup.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -40,12 +42,19 @@ void object_bind(struct replay *r, struct live *l, const struct stat *st)
 	r->bucket[b] = l;
 }
 
-struct live *object_of_inode(struct replay *r, dev_t dev, ino_t ino)
+static struct live *find(struct replay *r, dev_t dev, ino_t ino)
 {
 	for (struct live *l = r->bucket[bucket_of(dev, ino)]; l; l = l->chain)
 		if (l->dev == dev && l->ino == ino)
 			return l;
 	return NULL;
+}
+
+struct live *object_of_inode(struct replay *r, dev_t dev, ino_t ino)
+{
+	struct live *l = find(r, dev, ino);
+
+	return l && l->rec->inner ? NULL : l;
 }
 
 int guest_fd(pid_t tid, int fd)
@@ -118,17 +127,41 @@ bool answers_by_itself(const struct stat *st)
 	return S_ISCHR(st->st_mode) && major(st->st_rdev) == 1 && (n == 3 || n == 5 || n == 7);
 }
 
-static void socket_kind_of(const struct call *c, int fd, struct socket_kind *kind)
+static bool same_name(const struct bytes *a, const struct sockaddr_storage *ss, socklen_t len)
+{
+	return a->len == len && memcmp(a->data, ss, len) == 0;
+}
+
+/* An accepted connection whose client is inside: known by its addresses, which are the recorded ones. */
+static bool bind_inner(struct replay *r, int copy, const struct stat *st)
+{
+	struct sockaddr_storage local = { 0 }, remote = { 0 };
+	socklen_t n = sizeof(local), m = sizeof(remote);
+
+	if (getpeername(copy, (struct sockaddr *)&remote, &m) < 0 || getsockname(copy, (struct sockaddr *)&local, &n) < 0)
+		return false;
+	for (size_t i = 1; i < r->rec->nobjects; i++) {
+		const struct rec_object *o = &r->rec->objects[i];
+
+		if (!o->inner || !o->o || !same_name(&o->o->local, &local, n) || !same_name(&o->o->remote, &remote, m))
+			continue;
+		object_bind(r, &r->live[i], st);
+		return true;
+	}
+	return false;
+}
+
+/* None of a connection inside. */
+static void socket_kind_of(struct replay *r, const struct call *c, int fd, const struct stat *st, struct socket_kind *kind)
 {
 	socklen_t len = sizeof(int);
-	int copy = guest_fd(c->t->tgid, fd);
 
-	if (copy < 0)
+	_cleanup_fd_ int copy = guest_fd(c->t->tgid, fd);
+	if (copy < 0 || (r->rec->inner && bind_inner(r, copy, st)))
 		return;
 	getsockopt(copy, SOL_SOCKET, SO_DOMAIN, &kind->family, &len);
 	getsockopt(copy, SOL_SOCKET, SO_TYPE, &kind->type, &len);
 	getsockopt(copy, SOL_SOCKET, SO_PROTOCOL, &kind->protocol, &len);
-	close(copy);
 }
 
 struct live *object_of_fd(struct replay *r, const struct call *c, int fd, struct stat *st, struct socket_kind *kind)
@@ -149,11 +182,11 @@ struct live *object_of_fd(struct replay *r, const struct call *c, int fd, struct
 		st->st_mode = 0;
 		return NULL;
 	}
-	l = object_of_inode(r, st->st_dev, st->st_ino);
+	l = find(r, st->st_dev, st->st_ino);
 	if (l)
-		return l;
+		return l->rec->inner ? NULL : l;
 	if (S_ISSOCK(st->st_mode) && kind)
-		socket_kind_of(c, fd, kind);
+		socket_kind_of(r, c, fd, st, kind);
 	if (S_ISREG(st->st_mode) && is_synthetic(r, st, link))
 		return by_path(r, OBJ_SYNTH, link, st);
 	if (S_ISCHR(st->st_mode) && !answers_by_itself(st))

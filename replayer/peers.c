@@ -131,8 +131,7 @@ static void made(struct replay *r, struct live *l, int fd)
 		epoll_ctl(r->epoll, EPOLL_CTL_ADD, fd, &ev);
 }
 
-/* The guest's own end gets the recorded address, unless the program has bound it itself. */
-static void bind_local(struct live *l, int guest)
+void peer_bind_local(struct live *l, int guest)
 {
 	struct address a;
 
@@ -173,7 +172,7 @@ int peer_connect(struct replay *r, struct live *l, int guest, const struct bytes
 			return listener;
 		if (listen(listener, 8) < 0)
 			return -errno;
-		bind_local(l, guest);
+		peer_bind_local(l, guest);
 		path = a;
 		_cleanup_fd_ int dir = -1;
 		if (!through_root(r, &path, &dir))
@@ -187,7 +186,7 @@ int peer_connect(struct replay *r, struct live *l, int guest, const struct bytes
 		made(r, l, fd);
 		return e;
 	}
-	bind_local(l, guest);
+	peer_bind_local(l, guest);
 	return connect(guest, (struct sockaddr *)&a.ss, a.len) < 0 ? -errno : 0;
 }
 
@@ -198,7 +197,7 @@ int peer_datagram(struct replay *r, struct live *l, int guest)
 
 	if (l->made || !l->rec->o)
 		return 0;
-	bind_local(l, guest);
+	peer_bind_local(l, guest);
 	if (!address_of(&l->rec->o->remote, &remote)) {
 		for (size_t i = 0; i < l->rec->narrivals; i++)
 			if (address_of(&l->rec->arrivals[i].from, &remote))

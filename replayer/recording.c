@@ -465,6 +465,73 @@ static int load_events(struct recording *r, struct event_chunk **chunks, struct 
 	}
 }
 
+/*
+ * Connections of the scope's own.  What was recorded on them before they turned
+ * out to be that is dropped; what made them keeps its place among other calls
+ * of the kind.
+ */
+static bool is_inner_call(const struct recording *r, const struct rec_call *rc)
+{
+	if (!rc->call || !rc->object || !r->objects[rc->object].inner)
+		return false;
+	return rc->call->nr != SYS_connect && rc->call->nr != SYS_bind;
+}
+
+static void drop_inner_calls(struct recording *r, struct rec_task *t)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->ncalls; i++)
+		if (!is_inner_call(r, &t->calls[i]))
+			t->calls[n++] = t->calls[i];
+	t->ncalls = n;
+}
+
+/* Clients from inside come by themselves; a listener without others is itself the scope's own. */
+static void drop_inner_clients(struct recording *r, struct rec_object *o)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->narrivals; i++)
+		if (o->arrivals[i].kind != ARRIVAL_CONNECTION || !r->objects[o->arrivals[i].made].inner)
+			o->arrivals[n++] = o->arrivals[i];
+	o->inner |= o->listens && o->narrivals && !n;
+	o->narrivals = n;
+}
+
+static void count_clients(struct recording *r, struct rec_task *t)
+{
+	for (size_t i = 0; i < t->ncalls; i++) {
+		struct rec_call *rc = &t->calls[i];
+		const struct rec_object *o = &r->objects[rc->object];
+
+		if (!rc->call || !rc->object || !o->listens)
+			continue;
+		while (rc->arrivals && (rc->arrivals > o->narrivals || o->arrivals[rc->arrivals - 1].order > rc->order))
+			rc->arrivals--;
+	}
+}
+
+static void set_inner_apart(struct recording *r)
+{
+	for (size_t i = 1; i < r->nobjects; i++) {
+		struct rec_object *o = &r->objects[i];
+
+		if (!o->o || o->o->kind != OBJ_INNER)
+			continue;
+		r->inner = o->inner = true;
+		o->narrivals = o->nout = 0;
+		o->out_bytes = 0;
+		o->shared = o->out_unseen = false;
+	}
+	for (size_t i = 1; r->inner && i < r->nobjects; i++)
+		drop_inner_clients(r, &r->objects[i]);
+	for (size_t i = 1; r->inner && i < r->ntasks; i++) {
+		drop_inner_calls(r, &r->tasks[i]);
+		count_clients(r, &r->tasks[i]);
+	}
+}
+
 static int by_path(const void *a, const void *b)
 {
 	const struct ev_file *const *x = a, *const *y = b;
@@ -548,6 +615,7 @@ int recording_load(struct recording **ret, const char *path, struct err *err)
 	if (r->ntasks < 2 || !r->tasks[1].nexecs)
 		return err_set(err, EBADMSG, "'%s' holds no program: its command never started", path);
 	r->tasks[1].pid = r->tasks[1].tid = r->m->pid;
+	set_inner_apart(r);
 	sort_files(r);
 	*ret = TAKE_PTR(r);
 	return 0;

@@ -66,6 +66,7 @@ struct rec_object {
 	bool out_unseen;		/* some of it could not be recorded (a hole says so): nothing to compare with */
 	bool connected;			/* a connect came to its good end */
 	int async_error;		/* a connect in progress that failed later: its errno */
+	bool inner;			/* a connection of the scope's own */
 	bool listens;			/* connections were accepted on it */
 };
 
@@ -92,6 +93,7 @@ struct recording {
 	size_t noutputs;
 	const struct ev_hole **holes;
 	size_t nholes;
+	bool inner;			/* some connections have both ends in the scope */
 	bool failures;			/* calls on files that the machine did not let through, see SEG_PLACE ... */
 	bool notify[SC_MAX];		/* ... and which of the calls that a replay does not look at otherwise */
 };

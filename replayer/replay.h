@@ -307,6 +307,8 @@ void peers_unix_paths(struct replay *r);
 void peer_release(struct replay *r, struct live *l, size_t upto);
 /* What was ready at event @order may be said: the first arrival taken after it. */
 void peer_show(struct replay *r, struct live *l, uint32_t order, bool hangup);
+/* The guest's own end gets the recorded address, unless the program has bound it itself. */
+void peer_bind_local(struct live *l, int guest);
 /* Room again on @l's end. */
 void peer_flush(struct replay *r, struct live *l);
 /* Connects @guest (a copy of the guest's socket) to the peer of @l.  The errno that the guest would see. */

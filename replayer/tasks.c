@@ -10,6 +10,7 @@
 
 #include "format/cleanup.h"
 #include "format/io.h"
+#include "format/sysdesc.h"
 #include "replayer/inject.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -202,6 +204,28 @@ static void gone(struct replay *r, pid_t tid, int status)
 	}
 }
 
+/*
+ * A signal that finds a task in a call which we have not taken yet makes the
+ * kernel end it as if it had slept.  A fork never ends so, nor does a question:
+ * they are made again behind the handler, whatever that says of restarts.
+ */
+static void save_interrupted_call(pid_t tid)
+{
+	enum { ERESTARTSYS = 512, ERESTARTNOINTR = 513 };	/* include/linux/errno.h */
+	struct user_regs_struct regs;
+
+	if (ptrace(PTRACE_GETREGS, tid, NULL, &regs) < 0 || (int64_t)regs.rax != -ERESTARTSYS || regs.orig_rax >= SC_MAX)
+		return;
+	switch (sc_table[regs.orig_rax].fate) {
+	case SC_TASK:
+	case SC_CLOCK:
+	case SC_RANDOM:
+	case SC_SERVE:
+		regs.rax = (uint64_t)-ERESTARTNOINTR;
+		ptrace(PTRACE_SETREGS, tid, NULL, &regs);
+	}
+}
+
 static void stopped(struct replay *r, pid_t tid, int status)
 {
 	int sig = WSTOPSIG(status), event = status >> 16;
@@ -240,7 +264,8 @@ static void stopped(struct replay *r, pid_t tid, int status)
 		sig = 0;
 		break;
 	default:
-		break;		/* a signal on its way to the task */
+		save_interrupted_call(tid);	/* a signal on its way to the task */
+		break;
 	}
 	ptrace(PTRACE_CONT, tid, NULL, (void *)(long)sig);
 }

@@ -53,7 +53,7 @@ static size_t show_ready(struct replay *r, const struct rec_call *rc)
 	for (size_t i = 0; s && s->data && i + 8 <= s->len; i += 8) {
 		uint32_t id = u32_at(s->data + i), events = u32_at(s->data + i + 4);
 
-		if (!id || id >= r->rec->nobjects)
+		if (!id || id >= r->rec->nobjects || r->rec->objects[id].inner)
 			continue;
 		n++;
 		if (events & (POLLIN | POLLPRI | POLLRDNORM | POLLHUP | POLLRDHUP | POLLERR))

@@ -123,3 +123,83 @@ case_sqlite_writes() {
 	rm "$T/a.db"
 	replays_the_same sqlite
 }
+
+# ---- connections with both ends inside ---------------------------------------------
+
+case_server_and_client_in_one() {
+	needs python3
+	record inner python3 -c 'import os, socket, threading
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+s.listen()
+def serve():
+    c, a = s.accept()
+    c.sendall(c.recv(100).upper() + repr(a).encode())
+    c.close()
+t = threading.Thread(target=serve)
+t.start()
+c = socket.create_connection(s.getsockname())
+c.sendall(b"hello")
+print(c.recv(100), c.getsockname(), c.getpeername(), os.urandom(4))
+t.join()'
+	fine inner
+	replays_the_same inner
+}
+
+case_clients_of_an_event_loop() {
+	needs python3
+	record loop python3 -c 'import asyncio, os
+async def serve(r, w):
+    while d := await r.read(70000):
+        w.write(d.upper())
+        await w.drain()
+    w.close()
+async def client(i, port):
+    r, w = await asyncio.open_connection("127.0.0.1", port)
+    n = 0
+    for k in range(20):
+        w.write(b"x%d" % i * 1000)
+        await w.drain()
+        n += len(await r.readexactly(2000))
+    w.close()
+    return n, w.get_extra_info("sockname")
+async def main():
+    s = await asyncio.start_server(serve, "127.0.0.1", 0)
+    for x in await asyncio.gather(*[client(i, s.sockets[0].getsockname()[1]) for i in range(5)]):
+        print(x)
+    print(os.urandom(4))
+asyncio.run(main())'
+	fine loop
+	replays_the_same loop
+}
+
+# A server inside that asks an upstream outside for each of its clients, which are inside.
+case_inside_and_outside() {
+	needs python3
+	start_peer fickle
+	record mixed python3 -c 'import socket, sys, threading
+def all_of(s):
+    got = b""
+    while b := s.recv(1000):
+        got += b
+    return got
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+s.listen()
+def serve():
+    for i in range(3):
+        c, a = s.accept()
+        u = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+        u.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        c.sendall(all_of(u))
+        c.close()
+t = threading.Thread(target=serve)
+t.start()
+for i in range(3):
+    c = socket.socket()
+    c.connect(s.getsockname())
+    print(all_of(c))
+t.join()' "$PEER"
+	fine mixed
+	replays_the_same mixed
+}

@@ -10,7 +10,7 @@ import { decompress } from "fzstd";
 const MAX_FRAME = 4 << 20, MAX_PIECE = 1 << 20, MAX_INLINE = 256 << 10;
 const MANIFEST = 1, EVENTS = 2, BLOB = 3, END = 4;
 const KINDS = ["call", "fork", "exec", "exit", "signal", "object", "file", "output", "hole"];
-const OBJECTS = [null, "socket", "pipe", "tty", "chr", "file", "synth", "other"];
+const OBJECTS = [null, "socket", "pipe", "tty", "chr", "file", "synth", "other", "inner"];
 const STATES = ["absent", "regular", "dir", "symlink", "other"];
 const U64 = (1n << 64n) - 1n, I64 = (1n << 63n) - 1n;
 
