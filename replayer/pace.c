@@ -41,6 +41,7 @@ bool pace(struct replay *r, struct call *c, const struct rec_call *rc, uint64_t 
 	if (!rc)
 		r->last_activity = r->activity_before;
 	r->paced = p;
+	c->t->kept = true;
 	c->answered = true;
 	return true;
 }
@@ -51,6 +52,7 @@ static void wake(struct replay *r, struct paced **at)
 	struct call c = { .n = &p->n, .t = p->t, .ret = p->ret };
 
 	*at = p->next;
+	p->t->kept = false;
 	if (p->slept)
 		streams_skip(r->streams, (int64_t)p->slept);
 	call_respond(r, &c);
