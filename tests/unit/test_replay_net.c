@@ -261,8 +261,8 @@ static void refused_later(void **state)
 	soerror(&t, ECONNREFUSED);
 	tale_socket(&t, SOCK + 1, AF_INET, SOCK_STREAM, FROM, TO);
 	tale_connects(&t, SOCK + 1, 3, TO, -EINPROGRESS);
-	struct epoll_event ev = { EPOLLERR | EPOLLHUP, { .fd = 3 } };
-	uint32_t ready[] = { SOCK + 1, EPOLLERR | EPOLLHUP };
+	struct epoll_event ev = { EPOLLIN | EPOLLERR | EPOLLHUP, { .fd = 3 } };
+	uint32_t ready[] = { SOCK + 1, EPOLLIN | EPOLLERR | EPOLLHUP };
 	CALL(&t, SYS_epoll_wait, 1, .args = { 4, 0x1000, 8, 1000 }, .segs = { SEG(1, &ev, sizeof(ev)), SEG(SEG_READY, ready, 8) });
 	uint32_t len = 4, value = ECONNREFUSED;
 	CALL(&t, SYS_getsockopt, 0, .obj = SOCK + 1, .args = { 3, SOL_SOCKET, SO_ERROR, 0x1000, 0x2000 },
