@@ -41,7 +41,7 @@ static const struct opt options[] = {
 	{ 0, "speed", "real|virtual", "let sleeps and timeouts take their time (default: virtual)" },
 	{ 0, "timeout", "SECONDS", "give a run up after so long (default: 60 s and thrice the recorded time)" },
 	{ 0, "json", "FILE|FD", "write a machine-readable receipt" },
-	{ 'q', "quiet", NULL, "say nothing but the guest's own output" },
+	{ 'q', "quiet", NULL, "say nothing of a clean replay, nor of one whose status tells" },
 	{ 'v', "verbose", NULL, "list every miss, change and hole" },
 	{ 0 }
 };
@@ -202,7 +202,8 @@ static int run_all(const struct cmd *self, struct settings *s, struct recording 
 	}
 	if (s->runs > 1 && !s->quiet && isatty(2))
 		fputc('\n', stderr);
-	if (!s->quiet)
+	/* An "identical" that is not the whole truth is never silent. */
+	if (!s->quiet || (!worst && receipt_has_reservations(rec, &v[1])))
 		receipt_text(stderr, rec, &v[1], s->runs, identical, s->run.verbose);
 	if (s->json && write_receipt(self, s, rec, &v[1], s->runs, identical))
 		return EXIT_USAGE;

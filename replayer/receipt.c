@@ -31,6 +31,11 @@ static void list(FILE *f, const char *what, const struct notes *n)
 		fprintf(f, "capsule replay: %s: %llu more\n", what, (unsigned long long)(n->count - NOTES));
 }
 
+bool receipt_has_reservations(const struct recording *rec, const struct verdict *v)
+{
+	return holes(rec) || v->misses.count || v->out_of_turn;
+}
+
 /* What keeps "identical" from being the whole truth. */
 static void reservations(FILE *f, const struct recording *rec, const struct verdict *v)
 {
