@@ -261,3 +261,25 @@ const struct rec_call *match_any(struct replay *r, const struct call *c)
 	}
 	return NULL;
 }
+
+static unsigned int message_index(const struct rec_call *rc)
+{
+	const struct ev_seg *s = rc->call ? call_seg(rc->call, 1) : NULL;
+
+	return s ? s->index : 0;
+}
+
+/* The following recorded call, if it is message @index of the same recvmmsg or sendmmsg. */
+const struct rec_call *next_message(struct replay *r, struct gtask *t, const struct rec_call *rc, unsigned int index)
+{
+	const struct rec_call *next;
+
+	if (!t->rec || t->cursor >= t->rec->ncalls)
+		return NULL;
+	next = &t->rec->calls[t->cursor];
+	if (!next->call || next->call->nr != rc->call->nr || next->object != rc->object || message_index(next) != index)
+		return NULL;
+	t->cursor++;
+	match_clocks(r, t, next);
+	return next;
+}

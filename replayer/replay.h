@@ -6,7 +6,7 @@
  *	tasks.c    the guest's tasks, followed by ptrace
  *	match.c    which recorded call is this one?
  *	calls.c    one answer per fate of format/syscalls.def ...
- *	io.c, wait.c, net.c   ... reads and writes, waiting, connections
+ *	read.c, write.c, wait.c, net.c   ... reads and writes, waiting, connections
  *	epoll.c    what an epoll set says
  *	order.c    what must keep its order among tasks
  *	turns.c    what comes in, in its turn among tasks
@@ -203,6 +203,9 @@ bool marks_are_made(const struct replay *r, uint32_t order);
 /* For identity calls: any recorded answer to the same question, of this task or another. */
 const struct rec_call *match_any(struct replay *r, const struct call *c);
 
+/* Of recvmmsg and sendmmsg each message is a recorded call: message @index of the same one as @rc, if it comes next. */
+const struct rec_call *next_message(struct replay *r, struct gtask *t, const struct rec_call *rc, unsigned int index);
+
 /* ---- calls.c ---- */
 void call_answer(struct replay *r, struct call *c);
 /* The kernel executes it, and it may block there; @matched: it has a recorded counterpart. */
@@ -222,7 +225,7 @@ typedef uint32_t (*role_wanted)(void *ctx, const struct rec_task *rec, size_t at
 /* @t takes the role of that thread of its process whose next call is wanted, the earliest one; false: there is none. */
 bool role_take(struct replay *r, struct gtask *t, role_wanted wanted, void *ctx);
 
-/* ---- io.c ---- */
+/* ---- read.c, write.c ---- */
 void answer_read(struct replay *r, struct call *c);
 void answer_write(struct replay *r, struct call *c);
 /* The write whose recorded counterpart is @rc (or NULL), to @l. */
