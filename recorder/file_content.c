@@ -57,25 +57,32 @@ void content_keep(struct recording *r, struct entry *e, int fd, int64_t ctime)
 	emit_hole(r, "file", e->path, "it changed while it was being read", 1);
 }
 
-/* O_NONBLOCK: what was a file may be a FIFO by now. */
+/* @path, if it is the regular file with @ino (0: any). O_NONBLOCK: what was a file may be a FIFO by now. */
+static int open_that(const char *path, int flags, uint64_t ino)
+{
+	struct stat st;
+
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | flags);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (ino && st.st_ino != ino))
+		return -ESTALE;
+	return TAKE_FD(fd);
+}
+
 int content_open(const struct recording *r, const char *path, pid_t pid, int fd, uint64_t ino)
 {
 	char name[PATH_MAX];
-	struct stat st;
-	int ours = -1;
+	int ours = -ESTALE;
 
+	/* A thread that runs on may have closed it by now, and have something else under its number. */
 	if (fd >= 0) {
 		snprintf(name, sizeof(name), "/proc/%d/fd/%d", (int)pid, fd);
-		ours = open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		ours = open_that(name, 0, ino);
 	}
 	if (ours < 0 && path_below(r->opts->rootfs, path, name) == 0)
-		ours = open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
-	if (ours < 0)
-		return -errno;
-	if (fstat(ours, &st) == 0 && S_ISREG(st.st_mode) && (!ino || st.st_ino == ino))
-		return ours;
-	close(ours);
-	return -ESTALE;
+		ours = open_that(name, O_NOFOLLOW, ino);
+	return ours;
 }
 
 void content_later(struct recording *r, const char *path, int64_t ctime)
