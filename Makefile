@@ -23,7 +23,7 @@ BUILD_DEPS := gcc libc6-dev linux-libc-dev binutils pkg-config clang llvm bpftoo
 DEMO_DEPS  := nginx-light curl util-linux procps
 TEST_DEPS  := $(DEMO_DEPS) redis-server redis-tools memcached postgresql dnsmasq-base openssl python3 nodejs libcmocka-dev strace musl-tools \
 	      busybox-static iproute2 libcap2-bin \
-	      git wget perl libwww-perl ruby php-cli lua5.4 lua-socket rsync openssh-client openssh-server
+	      git wget perl libwww-perl ruby php-cli lua5.4 lua-socket sqlite3 rsync openssh-client openssh-server
 
 all: $O/capsule
 
