@@ -6,9 +6,9 @@ CFLAGS  ?= -O2 -g
 VERSION := 0.1
 BPF_CLANG ?= clang
 
-PKGS     := libbpf libelf libseccomp libcap libzstd msgpack libcrypto
+PKGS     := libbpf libelf libdw libseccomp libcap libzstd msgpack libcrypto libpcre2-8 json-c
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   = $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lbpf -lelf -lseccomp -lcap -lzstd -lmsgpackc -lcrypto)
+PKG_LIBS   = $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lbpf -ldw -lelf -lseccomp -lcap -lzstd -lmsgpackc -lcrypto -lpcre2-8 -ljson-c) -lhttp_parser
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror=unused-function -Wno-missing-field-initializers
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DCAPSULE_TOOL='"capsule $(VERSION)"' $(WARN) -MMD -MP -I. -I$O $(PKG_CFLAGS) $(CFLAGS)
 ARCH     := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(shell uname -m)))
@@ -18,20 +18,22 @@ objects   = $(patsubst %.c,$O/%.o,$(wildcard $(1)/*.c))
 submake   = +$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # Debian's packages for building, for the demo, for the tests.
-BUILD_DEPS := gcc libc6-dev linux-libc-dev binutils pkg-config clang llvm bpftool libbpf-dev libelf-dev libseccomp-dev libcap-dev \
-	      libzstd-dev libmsgpack-dev libssl-dev scdoc
+BUILD_DEPS := gcc libc6-dev linux-libc-dev binutils pkg-config clang llvm bpftool libbpf-dev libelf-dev libdw-dev libseccomp-dev libcap-dev \
+	      libzstd-dev libmsgpack-dev libssl-dev libpcre2-dev libhttp-parser-dev libjson-c-dev scdoc
 DEMO_DEPS  := nginx-light curl util-linux procps
-TEST_DEPS  := $(DEMO_DEPS) redis-server redis-tools memcached postgresql dnsmasq-base openssl python3 nodejs libcmocka-dev strace musl-tools \
-	      busybox-static iproute2 libcap2-bin \
-	      git wget perl libwww-perl ruby php-cli lua5.4 lua-socket sqlite3 rsync openssh-client openssh-server
+TEST_DEPS  := $(DEMO_DEPS) dpkg-dev patch libxml2-utils python3-redis python3-psycopg2 redis-server redis-tools memcached apache2-bin postgresql dnsmasq-base openssl python3 nodejs libcmocka-dev strace musl-tools \
+	      busybox-static iproute2 libcap2-bin liburing-dev wrk g++ \
+	      nscd dbus libglib2.0-bin rsyslog gdb gcc-multilib bsdutils procps skopeo umoci podman buildah runc docker-registry \
+	      golang-go default-jdk-headless git wget perl libwww-perl ruby php-cli lua5.4 lua-socket sqlite3 rsync openssh-client openssh-server
 
 all: $O/capsule
 
-$O/capsule: $O/main.o $O/recorder.a $O/replayer.a $O/sandbox.a $O/format.a
+$O/capsule: $O/main.o $O/recorder.a $O/proof.a $O/replayer.a $O/sandbox.a $O/format.a
 	$(call run,LD)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 $O/format.a: $(call objects,format)
 $O/sandbox.a: $(call objects,sandbox)
+$O/proof.a: $(call objects,proof)
 $O/recorder.a: $(call objects,recorder)
 $O/replayer.a: $(call objects,replayer) $O/preload/shim_image.o
 $O/%.a:
@@ -50,7 +52,7 @@ $O/bpf/%.bpf.o: bpf/%.bpf.c
 		-I/usr/include/$(shell uname -m)-linux-gnu -MMD -MP -c -o $@ $<
 $O/bpf/%.skel.h: $O/bpf/%.bpf.o
 	$(call run,SKEL)PATH=$$PATH:/usr/sbin bpftool gen skeleton $< name $* >$@
-$(call objects,recorder): | $O/bpf/record.skel.h
+$(call objects,recorder) $O/tests/unit/test_btf.o: | $O/bpf/record.skel.h
 
 # The shim is a flat image that the replayer puts into the guest.
 $O/preload/shim.elf: preload/shim.c preload/shim.ld
@@ -66,9 +68,12 @@ $O/preload/shim_image.o: preload/shim_image.S $O/preload/shim.bin
 
 deps:
 	@tests/packages $(BUILD_DEPS) $(DEMO_DEPS)
+# The sources of programs whose bugs tests/e2e/bugs.sh builds.
+TEST_SOURCES := lua5.4 unzip tinyproxy
 test-deps:
 	@tests/packages $(BUILD_DEPS) $(TEST_DEPS)
-	@tests/packages --optional libclang-rt-14-dev npm
+	@tests/packages --optional libclang-rt-14-dev npm reprozip
+	@tests/sources $O/sources $(TEST_SOURCES)
 
 demo: deps
 	$(submake) all
@@ -85,13 +90,21 @@ bench: test-deps
 	$(submake) all programs bench-programs
 	@O=$O tests/bench/run.sh
 
+# Ten minutes of redis-benchmark at full speed into one capsule, and its replay, which takes longer.
+SOAK_SECONDS ?= 600
+soak: test-deps
+	$(submake) all
+	@O=$O tests/bench/soak.sh $(SOAK_SECONDS)
+
 # ---- what the tests run --------------------------------------------------------
 
 programs  = $(patsubst %.c,$O/%,$(wildcard $(1)/*.c))
 unit: $(patsubst %.c,$O/%,$(wildcard tests/unit/test_*.c))
 corpus: $(patsubst %.c,$O/%,$(wildcard tests/fuzz/fuzz_*.c))
-programs: $(call programs,tests/programs) $O/tests/programs/clocks-static $O/tests/programs/alter
-	@! command -v musl-gcc >/dev/null || $(MAKE) --no-print-directory O=$O $O/tests/programs/clocks-musl
+programs: $(call programs,tests/programs) $O/tests/programs/clocks-static $O/tests/programs/readings-static $O/tests/programs/teller-static \
+	  $O/tests/programs/alter $O/tests/programs/forge $O/tests/programs/calls
+	@! command -v musl-gcc >/dev/null || $(MAKE) --no-print-directory O=$O $O/tests/programs/clocks-musl $O/tests/programs/readings-musl
+	@! command -v go >/dev/null || $(MAKE) --no-print-directory O=$O $O/tests/programs/readings-go
 bench-programs: $(call programs,tests/bench)
 # The second reader's msgpack and zstd; without npm or a registry its case is skipped.
 reader: $O/reader.stamp
@@ -101,7 +114,7 @@ $O/reader.stamp: $(wildcard tests/reader/package*.json)
 		echo 'npm could not fetch what tests/reader needs'
 	@touch $@
 
-ARCHIVES = $O/recorder.a $O/replayer.a $O/sandbox.a $O/format.a
+ARCHIVES = $O/recorder.a $O/proof.a $O/replayer.a $O/sandbox.a $O/format.a
 $O/tests/unit/%: $O/tests/unit/%.o $(ARCHIVES)
 	$(call run,LD)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< -Wl,--start-group $(ARCHIVES) -Wl,--end-group -lcmocka $(PKG_LIBS)
 $O/tests/fuzz/%: $O/tests/fuzz/%.o $O/tests/fuzz_main.o $(ARCHIVES)
@@ -110,7 +123,8 @@ $O/tests/fuzz/%: $O/tests/fuzz/%.o $O/tests/fuzz_main.o $(ARCHIVES)
 STRANGER  := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra
 $O/tests/programs/%: tests/programs/%.c
 	@mkdir -p $(@D)
-	$(call run,CC)$(CC) $(STRANGER) -pthread -o $@ $<
+	$(call run,CC)$(CC) $(STRANGER) -pthread -o $@ $< $(LIBS)
+$O/tests/programs/uring: LIBS = -luring
 $O/tests/bench/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(call run,CC)$(CC) $(STRANGER) -o $@ $<
@@ -120,9 +134,20 @@ $O/tests/programs/%-static: tests/programs/%.c
 $O/tests/programs/%-musl: tests/programs/%.c
 	@mkdir -p $(@D)
 	$(call run,CC)musl-gcc $(STRANGER) -static -o $@ $<
-$O/tests/programs/alter: $O/tests/alter.o $O/format.a
+$O/tests/programs/%-go: tests/programs/%.go
+	@mkdir -p $(@D)
+	$(call run,GO)CGO_ENABLED=0 GOCACHE=$(abspath $O)/go GOFLAGS=-buildvcs=false go build -o $@ $<
+$O/tests/programs/alter $O/tests/programs/forge: $O/tests/programs/%: $O/tests/%.o $O/format.a
 	@mkdir -p $(@D)
 	$(call run,LD)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+# One program for all rows of the table: of our code it has the table only.
+$O/tests/calls/%.o: tests/calls/%.c
+	@mkdir -p $(@D)
+	$(call run,CC)$(CC) $(STRANGER) -Wno-unused-result -I. -MMD -MP -c -o $@ $<
+$O/tests/programs/calls: $(call objects,tests/calls)
+	@mkdir -p $(@D)
+	$(call run,LD)$(CC) -pthread -o $@ $^ -lrt
 
 # A minute for each fuzzer, from its corpus; what it finds stays in $O/fuzz.
 FUZZ_SECONDS ?= 60
@@ -157,7 +182,7 @@ install: all man
 clean:
 	rm -rf $O
 
-.PHONY: all clean deps test-deps demo test bench unit reader corpus programs bench-programs fuzz fuzzers man install
+.PHONY: all clean deps test-deps demo test bench soak unit reader corpus programs bench-programs fuzz fuzzers man install
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(wildcard $O/*.d $O/*/*.d $O/*/*/*.d)

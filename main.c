@@ -1,15 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command table, and the way to a command. */
 #include "format/cli.h"
+#include "recorder/recorder.h"
 
 #include <string.h>
 
-extern const struct cmd cmd_record_desc, cmd_replay_desc, cmd_show_desc, cmd_doctor_desc;
+extern const struct cmd cmd_record_desc, cmd_attach_desc, cmd_replay_desc, cmd_show_desc, cmd_check_desc, cmd_test_desc, cmd_bisect_desc, cmd_verify_desc,
+	cmd_diff_desc, cmd_minimize_desc, cmd_images_desc, cmd_doctor_desc;
 
 static const struct cmd *const cmds[] = {
 	&cmd_record_desc,
+	&cmd_attach_desc,
 	&cmd_replay_desc,
 	&cmd_show_desc,
+	&cmd_check_desc,
+	&cmd_test_desc,
+	&cmd_bisect_desc,
+	&cmd_verify_desc,
+	&cmd_diff_desc,
+	&cmd_minimize_desc,
+	&cmd_images_desc,
 	&cmd_doctor_desc,
 };
 enum { NCMDS = sizeof(cmds) / sizeof(cmds[0]) };
@@ -89,6 +99,15 @@ static int complete(const char *name)
 	return 0;
 }
 
+/* What a recorder that was killed has left behind. */
+static void mend(void)
+{
+	unsigned int n = recorder_mend();
+
+	if (n)
+		fprintf(stderr, "capsule: a recorder was killed while it was attached: %u process%s mended\n", n, n == 1 ? "" : "es");
+}
+
 int main(int argc, char **argv)
 {
 	const char *word = argc > 1 ? argv[1] : NULL;
@@ -107,6 +126,7 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(word, "complete") == 0)
 		return complete(argc > 2 ? argv[2] : NULL);
+	mend();
 	for (int i = 0; i < NCMDS; i++)
 		if (strcmp(word, cmds[i]->name) == 0)
 			return cmds[i]->run(cmds[i], argc - 1, argv + 1);

@@ -19,67 +19,89 @@ enum {
 #undef SYSCALL
 };
 
-struct call {
-	struct rec_thread *t;
-	const struct sc_desc *d;
+/* What the record of a call says beside the thread's own memory.  No pointers: it is handed to a global function. */
+struct told {
 	struct rec_fd fd, fd2;
 	__u8 flags;		/* REC_F_* */
 	bool wake;
 	bool stop;		/* the process, until the recorder has seen this */
 };
 
+struct call {
+	struct rec_thread *t;
+	const struct sc_desc *d;
+	struct told told;
+};
+
 /* ---- the record itself ------------------------------------------------------------ */
 
-static __always_inline void fill_call(struct rec_call *r, const struct call *c, __u16 index)
+static __always_inline __u32 fds_of(const struct told *told)
 {
-	const struct rec_thread *t = c->t;
+	return told->fd2.class ? 2 : told->fd.class ? 1 : 0;
+}
 
+static __always_inline void fill_call(struct rec_call *r, const struct rec_thread *t, const struct told *told, __u16 index,
+				      __u32 fds)
+{
 	fill_hdr(&r->h, t, REC_CALL);
-	r->h.flags = c->flags | (t->fault ? REC_F_PART : 0);
+	r->h.flags = told->flags | (t->fault ? REC_F_PART : 0);
+	r->h.len = fds;
 	r->time = bpf_ktime_get_boot_ns();
 	r->ret = t->ret;
 	for (int i = 0; i < 6; i++)
 		r->args[i] = t->args[i];
 	r->nr = t->nr;
-	r->inl_arg = t->inl_arg;
-	r->inl_len = t->inl_len;
-	r->inl_index = t->inl_index;
 	r->index = index;
-	__builtin_memcpy(r->inl, t->inl, REC_INLINE);
+	r->pad = 0;
+	fill_goroutine(&r->goroutine, t);
+	if (fds > 0)
+		r->fd = told->fd;
+	if (fds > 1)
+		r->fd2 = told->fd2;
+}
+
+/* Only who has told of it may stop: else nobody would continue it.  So there is room first. */
+static __always_inline void give_and_stop(struct rec_thread *t, const struct told *told, __u16 index)
+{
+	struct rec_call *r;
+
+	if (!give_gathered(t, false))
+		t->fault = 1;
+	r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
+	if (!r) {
+		count_lost();
+		return;
+	}
+	fill_call(r, t, told, index, 2);
+	if (bpf_send_signal(SIGSTOP) == 0)
+		r->h.flags |= REC_F_STOPPED;
+	bpf_ringbuf_submit(r, submit_flags(told->wake));
+}
+
+__noinline int give_told(struct rec_thread *t, struct told *told, __u16 index)
+{
+	__u32 fds;
+
+	if (!t || !told)
+		return 0;
+	if ((told->stop || is_behind()) && may_stop()) {
+		give_and_stop(t, told, index);
+	} else {
+		fds = fds_of(told);
+		fill_call(room_to_gather(t), t, told, index, fds);
+		add_gathered(t, REC_CALL_SIZE(fds));
+		give_gathered(t, told->wake);
+	}
+	t->seq++;
+	t->fault = 0;
+	return 0;
 }
 
 /* Ends the call; messages of a vector end one by one. */
 static __always_inline void give_call(struct call *c, __u16 index)
 {
-	struct rec_call *r;
-
-	if (c->fd.class || c->fd2.class) {
-		r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
-		if (r) {
-			c->flags |= REC_F_FDS;
-			fill_call(r, c, index);
-			r->fd = c->fd;
-			r->fd2 = c->fd2;
-		}
-	} else {
-		r = bpf_ringbuf_reserve(&ring, offsetof(struct rec_call, fd), 0);
-		if (r)
-			fill_call(r, c, index);
-	}
-	/* Only who has told of it may stop: else nobody would continue it. */
-	if (r && c->stop && bpf_send_signal(SIGSTOP) == 0)
-		r->h.flags |= REC_F_STOPPED;
-	if (r)
-		bpf_ringbuf_submit(r, submit_flags(c->wake));
-	else
-		count_lost();
-	c->t->seq++;
-	c->t->inl_len = 0;
-	c->t->fault = 0;
+	give_told(c->t, &c->told, index);
 }
-
-/* Keeps the compiler from comparing one copy of a number and using another: the verifier knows only the one. */
-#define bounded(x) asm volatile("" : "+r"(x))
 
 /* ---- arguments ---------------------------------------------------------------------- */
 
@@ -93,6 +115,13 @@ static __always_inline __u64 bytes_of(struct call *c, __u32 i)
 	return sc_bytes(c->d, i, c->t->args, c->t->ret, deref);
 }
 
+/* What the kernel says of the message in t->msg, a struct msghdr at @msg. */
+static __always_inline void give_msg_flags(struct call *c, __u16 index, __u64 msg)
+{
+	if (c->d->fate == SC_READ && (__u32)c->t->msg[MSG_FLAGS])
+		give(c->t, SEG_FLAGS_, index, msg + 8 * MSG_FLAGS, sizeof(__u32));
+}
+
 static __always_inline void give_message(struct call *c, __u32 i)
 {
 	struct rec_thread *t = c->t;
@@ -103,6 +132,7 @@ static __always_inline void give_message(struct call *c, __u32 i)
 		t->fault = 1;
 		return;
 	}
+	give_msg_flags(c, 0, t->args[i & 7]);
 	give_msg(t, i, 0, t->ret);
 }
 
@@ -119,11 +149,13 @@ static long one_message(__u32 i, struct messages *m)
 
 	if (i >= m->count)
 		return 1;
-	c->flags = i + 1 < m->count ? c->flags | REC_F_MORE : c->flags & ~REC_F_MORE;
-	if (bpf_probe_read_user(t->msg, 64, (void *)(t->args[m->arg & 7] + 64 * i)))
+	c->told.flags = i + 1 < m->count ? c->told.flags | REC_F_MORE : c->told.flags & ~REC_F_MORE;
+	if (bpf_probe_read_user(t->msg, 64, (void *)(t->args[m->arg & 7] + 64 * i))) {
 		t->fault = 1;
-	else
+	} else {
+		give_msg_flags(c, i, t->args[m->arg & 7] + 64 * i);
 		give_msg(t, m->arg, i, (__u32)t->msg[MSG_WORDS]);
+	}
 	t->ret = (__u32)t->msg[MSG_WORDS];	/* each message is told as a call of its own */
 	give_call(c, i);
 	t->ret = ret;
@@ -190,8 +222,36 @@ static __always_inline void give_ifconf(struct rec_thread *t)
 /* The scope's own, and yet the machine had a say in it. */
 static __always_inline void give_failed(struct call *c)
 {
-	give_kernel(c->t, SEG_PLACE_, 0, &c->t->file_writes, sizeof(c->t->file_writes));
+	struct rec_thread *t = c->t;
+
+	if (sc_got_none(t->nr, t->args[0], t->ret))
+		give_kernel(t, SEG_PLACE_, 0, &t->taken[sc_takes(t->nr) & 3], sizeof(__u64));
+	else
+		give_kernel(t, SEG_PLACE_, 0, c->d->fate == SC_READ ? &t->file_reads : &t->file_writes, sizeof(__u64));
 	give_call(c, 0);
+}
+
+/* Not all that was asked for, and not because the file ends there. */
+static __always_inline bool is_short_read(const struct rec_thread *t, struct file *f)
+{
+	__u64 end = BPF_CORE_READ(f, f_pos);
+
+	if ((t->nr != NR_read && t->nr != NR_pread64) || t->ret <= 0 || t->ret >= t->args[2] || t->args[2] > SC_MAX_RW)
+		return false;
+	if (t->nr == NR_pread64)
+		end = t->args[3] + t->ret;
+	return end < BPF_CORE_READ(f, f_inode, i_size);
+}
+
+/* A read of a file: its bytes are known, that it failed is not. */
+static __noinline int end_file_read(struct call *c, __u64 file)
+{
+	struct rec_thread *t = c->t;
+
+	if (sc_machine_error(t->ret) || is_short_read(t, (struct file *)file))
+		give_failed(c);
+	t->file_reads++;
+	return 0;
 }
 
 /* A write to a file: what it took is seen in the end, that it did not take all is not. */
@@ -209,8 +269,8 @@ static __noinline int end_file_write(struct call *c)
 /* SC_RUN, with a file. */
 static __noinline int end_file_call(struct call *c)
 {
-	describe(file_of(first_fd(c)), &c->fd);
-	if (c->fd.class == FDC_FILE || c->fd.class == FDC_DIR)
+	describe(file_of(first_fd(c)), &c->told.fd);
+	if (c->told.fd.class == FDC_FILE || c->told.fd.class == FDC_DIR)
 		give_failed(c);
 	return 0;
 }
@@ -221,10 +281,14 @@ static __noinline int end_io(struct call *c)
 	struct file *f = file_of(first_fd(c));
 	struct messages m = { .c = c, .arg = 1 };
 
-	describe(f, &c->fd);
-	if (!c->fd.outside)
-		return c->fd.class == FDC_FILE && c->d->fate == SC_WRITE ? end_file_write(c) : 0;
-	give_sock_once(c->t, f, &c->fd, false);
+	describe(f, &c->told.fd);
+	if (!c->told.fd.outside && c->told.fd.class == FDC_FILE && c->d->fate == SC_WRITE)
+		return end_file_write(c);
+	if (!c->told.fd.outside && c->told.fd.class == FDC_FILE && c->d->fate == SC_READ)
+		return end_file_read(c, (__u64)f);
+	if (!c->told.fd.outside)
+		return 0;
+	give_sock_once(c->t, f, &c->told.fd, false);
 	if (takes_messages(c) && c->t->ret > 0) {
 		m.count = c->t->ret;
 		bpf_loop(1024, one_message, &m, 0);
@@ -240,14 +304,14 @@ static __noinline int end_net(struct call *c)
 {
 	struct file *f = file_of(first_fd(c)), *made = NULL;
 
-	describe(f, &c->fd);
-	if (!c->fd.outside)
+	describe(f, &c->told.fd);
+	if (!c->told.fd.outside)
 		return 0;
-	give_sock_once(c->t, f, &c->fd, true);
+	give_sock_once(c->t, f, &c->told.fd, true);
 	if (c->t->ret >= 0 && (c->t->nr == NR_accept || c->t->nr == NR_accept4)) {
 		made = file_of(c->t->ret);
-		describe(made, &c->fd2);
-		give_sock_once(c->t, made, &c->fd2, true);
+		describe(made, &c->told.fd2);
+		give_sock_once(c->t, made, &c->told.fd2, true);
 	}
 	give_plain(c);
 	return 0;
@@ -265,10 +329,10 @@ static __always_inline __u64 began_at(struct rec_thread *t, struct file *f, __u3
 
 static __always_inline void give_place(struct rec_thread *t, struct file *f, __u32 off_arg)
 {
-	__u64 off = began_at(t, f, off_arg, t->ret);
+	struct rec_place place = { .offset = began_at(t, f, off_arg, t->ret), .ctime = ctime_of(BPF_CORE_READ(f, f_inode)) };
 
 	give_path_of(t, REC_ARG_SOURCE, 0, (__u64)path_in(f));
-	give_kernel(t, REC_ARG_OFFSET, 0, &off, sizeof(off));
+	give_kernel(t, REC_ARG_PLACE, 0, &place, sizeof(place));
 }
 
 /*
@@ -285,11 +349,11 @@ static __noinline int end_blind(struct call *c, __u32 from, __u32 to, __u32 off_
 	describe(in, &what_in);
 	describe(out, &what_out);
 	if (!what_in.outside && !what_out.outside)
-		return 0;
-	c->flags |= REC_F_BLIND;
-	c->fd = what_out.outside ? what_out : what_in;
-	c->fd2 = what_out.outside ? what_in : what_out;
-	give_sock_once(t, what_out.outside ? out : in, &c->fd, false);
+		return what_out.class == FDC_FILE ? end_file_write(c) : 0;
+	c->told.flags |= what_out.outside ? REC_F_BLIND : REC_F_BLIND | REC_F_TAKEN;
+	c->told.fd = what_out.outside ? what_out : what_in;
+	c->told.fd2 = what_out.outside ? what_in : what_out;
+	give_sock_once(t, what_out.outside ? out : in, &c->told.fd, false);
 	if (t->ret > 0 && what_in.class == FDC_FILE)
 		give_place(t, in, off_from);
 	else if (t->ret > 0 && what_out.class == FDC_FILE)
@@ -310,6 +374,14 @@ static __always_inline int end_write(struct call *c)
 		return end_blind(c, 0, 1, 6, 6);
 	}
 	return end_io(c);
+}
+
+/* To oneself, as runtimes do all the time, is surely inside; of others the recorder knows. */
+static __always_inline int end_signal(struct call *c)
+{
+	__s32 whom = c->t->args[0];
+
+	return whom == 0 || whom == c->t->tgid || whom == c->t->tid ? 0 : give_plain(c);
 }
 
 static __always_inline void mark_inside(__s32 fd)

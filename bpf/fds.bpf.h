@@ -24,11 +24,25 @@ static __always_inline bool is_synthetic(__u32 magic)
 	return false;
 }
 
+#define ANON_INODE_MAGIC 0x09041934
+static __always_inline bool is_timerfd(struct file *f)
+{
+	static const char timerfd[] = "[timerfd]";
+	char name[sizeof(timerfd)];
+
+	if (bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(f, f_path.dentry, d_name.name)) != sizeof(name))
+		return false;
+	for (__u32 i = 0; i < sizeof(name); i++)
+		if (name[i] != timerfd[i])
+			return false;
+	return true;
+}
+
 /* Files without a name in any tree; some have the mode of a regular one since 6.17. */
 static __always_inline bool is_anonymous(__u32 magic)
 {
 	switch (magic) {
-	case 0x09041934:	/* anon_inodefs: epoll, eventfd, timerfd, ... */
+	case ANON_INODE_MAGIC:	/* anon_inodefs: epoll, eventfd, timerfd, ... */
 	case 0x50494446:	/* pidfs */
 	case 0x6e736673:	/* nsfs */
 	case 0x5345434d:	/* secretmem */
@@ -76,6 +90,7 @@ static __always_inline bool is_outside(const struct rec_fd *fd)
 	case FDC_SYNTH:
 	case FDC_CHR:
 	case FDC_FIFO:
+	case FDC_TIMER:
 		return true;
 	case FDC_SOCK:
 		return !(mark_of(fd) & MARK_INSIDE);
@@ -85,6 +100,38 @@ static __always_inline bool is_outside(const struct rec_fd *fd)
 		return inherited_files && is_inherited(fd);
 	}
 	return false;
+}
+
+/* Of terminals: /dev/tty, /dev/ptmx, the first and the last of /dev/pts. */
+enum { DEV_TTY = 5 << 20, DEV_PTMX = 5 << 20 | 2, PTS_MAJOR = 136, PTS_LAST_MAJOR = 143 };
+
+static __always_inline struct inode_key key_of_pty(struct file *f)
+{
+	struct tty_file_private *p = BPF_CORE_READ(f, private_data);
+	struct inode_key key = { .ino = (__u32)BPF_CORE_READ(p, tty, index), .dev = ~0u };	/* no device has that number */
+
+	return key;
+}
+
+/* A pseudoterminal of which the scope has opened the master: both of its ends are inside. */
+static __always_inline bool is_own_pty(struct file *f, const struct rec_fd *fd)
+{
+	struct inode_key key;
+
+	if (fd->rdev == DEV_PTMX)
+		return !is_inherited(fd);
+	if (fd->rdev != DEV_TTY && (fd->rdev >> 20 < PTS_MAJOR || fd->rdev >> 20 > PTS_LAST_MAJOR))
+		return false;
+	key = key_of_pty(f);
+	return bpf_map_lookup_elem(&marks, &key);
+}
+
+static __always_inline void mark_own_pty(struct file *f)
+{
+	struct inode_key key = key_of_pty(f);
+	__u32 inside = MARK_INSIDE;
+
+	bpf_map_update_elem(&marks, &key, &inside, BPF_ANY);
 }
 
 /* The struct file behind @fd, as a number; 0: it is not open. */
@@ -127,7 +174,13 @@ __noinline int describe_file(__u64 file, struct rec_fd *ret)
 		ret->rdev = BPF_CORE_READ(inode, i_rdev);
 	ret->flags = BPF_CORE_READ(f, f_flags);
 	ret->class = class_of(ret->mode, ret->magic, ret->rdev);
-	ret->outside = is_outside(ret);
+	if (ret->magic == ANON_INODE_MAGIC && is_timerfd(f)) {
+		ret->class = FDC_TIMER;
+		ret->ino = file;	/* they all have one inode */
+	}
+	if (covered && ret->class == FDC_FILE && (mark_of(ret) & MARK_SYNTH))
+		ret->class = FDC_SYNTH;
+	ret->outside = is_outside(ret) && !(ret->class == FDC_CHR && is_own_pty(f, ret));
 	return 0;
 }
 
@@ -141,15 +194,22 @@ static __always_inline void describe_fd(__s32 fd, struct rec_fd *ret)
 	describe(file_of(fd), ret);
 }
 
-static __always_inline void give_fd(const struct rec_thread *t, __u32 role, __s32 fd, __u32 events, __u64 pos,
+static __always_inline __s64 ctime_of(struct inode *inode)
+{
+	if (bpf_core_field_exists(inode->i_ctime_sec))	/* the highest bit of nsec is the kernel's own: I_CTIME_QUERIED */
+		return BPF_CORE_READ(inode, i_ctime_sec) * 1000000000ll + (BPF_CORE_READ(inode, i_ctime_nsec) & 0x7fffffff);
+	if (bpf_core_field_exists(((struct inode___66 *)inode)->__i_ctime))
+		return BPF_CORE_READ((struct inode___66 *)inode, __i_ctime.tv_sec) * 1000000000ll +
+		       BPF_CORE_READ((struct inode___66 *)inode, __i_ctime.tv_nsec);
+	return BPF_CORE_READ((struct inode___old *)inode, i_ctime.tv_sec) * 1000000000ll +
+	       BPF_CORE_READ((struct inode___old *)inode, i_ctime.tv_nsec);
+}
+
+static __always_inline void give_fd(struct rec_thread *t, __u32 role, __s32 fd, __u32 events, __u64 pos,
 				    const struct rec_fd *what)
 {
-	struct rec_fdinfo *r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
+	struct rec_fdinfo *r = room_to_gather(t);
 
-	if (!r) {
-		count_lost();
-		return;
-	}
 	fill_hdr(&r->h, t, REC_FD);
 	r->fd = fd;
 	r->events = events;
@@ -157,7 +217,7 @@ static __always_inline void give_fd(const struct rec_thread *t, __u32 role, __s3
 	r->role = role;
 	r->pad = 0;
 	r->what = *what;
-	bpf_ringbuf_submit(r, submit_flags(false));
+	add_gathered(t, sizeof(*r));
 }
 
 /* ---- addresses ---------------------------------------------------------------- */
@@ -210,28 +270,22 @@ static __always_inline void unix_addresses(struct rec_sock *r, struct sock *sk)
 	struct sock *peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
 
 	r->local_len = unix_address(sk, r->local);
-	if (peer)
-		r->remote_len = unix_address(peer, r->remote);
+	struct socket *far;
+
+	if (!peer)
+		return;
+	r->remote_len = unix_address(peer, r->remote);
+	far = BPF_CORE_READ(peer, sk_socket);
+	if (far)
+		r->far_ino = BPF_CORE_READ((struct socket_alloc *)far, vfs_inode.i_ino);
 }
 
-/* What is known of the socket behind the struct file @file, which is @fd, as a record. */
-__noinline int give_sock(const struct rec_thread *t, __u64 file, const struct rec_fd *fd)
+/* What is known of the socket behind the struct file @file, which is @fd. */
+static __always_inline void fill_sock(struct rec_sock *r, __u64 file, const struct rec_fd *fd)
 {
-	struct socket *socket;
-	struct rec_sock *r;
-	struct sock *sk;
+	struct socket *socket = BPF_CORE_READ((struct file *)file, private_data);
+	struct sock *sk = BPF_CORE_READ(socket, sk);
 
-	if (!t || !fd)
-		return 0;
-	socket = BPF_CORE_READ((struct file *)file, private_data);
-	sk = BPF_CORE_READ(socket, sk);
-	r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
-	if (!r) {
-		count_lost();
-		return 0;
-	}
-	__builtin_memset(r, 0, sizeof(*r));
-	fill_hdr(&r->h, t, REC_SOCK);
 	r->ino = fd->ino;
 	r->dev = fd->dev;
 	r->family = BPF_CORE_READ(sk, __sk_common.skc_family);
@@ -243,6 +297,23 @@ __noinline int give_sock(const struct rec_thread *t, __u64 file, const struct re
 		inet6_addresses(r, sk);
 	else if (r->family == AF_UNIX)
 		unix_addresses(r, sk);
+}
+
+/* The same, as a record. */
+__noinline int give_sock(const struct rec_thread *t, __u64 file, const struct rec_fd *fd)
+{
+	struct rec_sock *r;
+
+	if (!t || !fd)
+		return 0;
+	r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
+	if (!r) {
+		count_lost();
+		return 0;
+	}
+	__builtin_memset(r, 0, sizeof(*r));
+	fill_hdr(&r->h, t, REC_SOCK);
+	fill_sock(r, file, fd);
 	bpf_ringbuf_submit(r, submit_flags(false));
 	return 1;
 }

@@ -70,6 +70,14 @@ struct file {
 	long long f_pos;
 };
 
+struct tty_struct {
+	int index;
+};
+
+struct tty_file_private {
+	struct tty_struct *tty;
+};
+
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;
@@ -100,10 +108,16 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_protocol, sk_type;
+	struct socket *sk_socket;
 };
 
 struct socket {
 	struct sock *sk;
+};
+
+struct socket_alloc {
+	struct socket socket;
+	struct inode vfs_inode;
 };
 
 struct sockaddr_un {
@@ -139,6 +153,8 @@ struct pid {
 	struct upid numbers[1];
 };
 
+struct sighand_struct;
+
 struct signal_struct {
 	atomic_t live;
 	int nr_threads;
@@ -146,19 +162,42 @@ struct signal_struct {
 	unsigned int flags;
 };
 
+typedef struct {
+	unsigned long sig[1];
+} sigset_t;
+
+struct sigpending {
+	sigset_t signal;
+};
+
+struct thread_struct {
+	unsigned long fsbase;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
+	struct thread_struct thread;
+	unsigned int ptrace;
+	struct sigpending pending;
 	int exit_code;
 	int pid, tgid;
+	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct pid *thread_pid;
 	struct fs_struct *fs;
 	struct files_struct *files;
 	struct signal_struct *signal;
+	struct sighand_struct *sighand;
+	__u64 parent_exec_id, self_exec_id;
+};
+
+union __sifields {
+	__u64 _pad;
 };
 
 struct kernel_siginfo {
 	int si_code;
+	union __sifields _sifields;
 };
 
 struct sigaction {
@@ -168,6 +207,10 @@ struct sigaction {
 
 struct k_sigaction {
 	struct sigaction sa;
+};
+
+struct sighand_struct {
+	struct k_sigaction action[64];
 };
 
 struct linux_binprm;
@@ -211,6 +254,7 @@ struct inode___old {
 #define AF_INET6 10
 #define AT_FDCWD -100
 #define O_TRUNC 01000
+#define SIGCHLD 17
 #define SIGSTOP 19
 #define SIOCGIFCONF 0x8912
 #define SA_RESTART 0x10000000

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0) */
 /*
- * Bytes of a call into the ring, whatever their number: pieces of fixed
- * sizes, as bpf_ringbuf_reserve() wants constants, in bpf_loop(), as unrolled
- * loops exceed the verifier's million instructions.
+ * Bytes of a call, whatever their number: few are gathered with the rest of
+ * the call, many go into the ring in pieces of fixed sizes, as
+ * bpf_ringbuf_reserve() wants constants, in bpf_loop(), as unrolled loops
+ * exceed the verifier's million instructions.
  */
 #ifndef CAPSULE_PAYLOAD_BPF_H
 #define CAPSULE_PAYLOAD_BPF_H
@@ -11,16 +12,21 @@
 
 #define MAX_PIECES 70000	/* of 32 KiB: more than SC_MAX_RW; the loop ends when nothing is left */
 
+#define READ_PIECE(t, d, n) ({ \
+	void *from = (void *)((t)->copy.src + (t)->copy.off); \
+	fill_data(d, t, n); \
+	if ((t)->copy.kernel ? bpf_probe_read_kernel((d)->data, n, from) : bpf_probe_read_user((d)->data, n, from)) { \
+		(d)->h.flags |= REC_F_FAULT; \
+		(t)->fault = 1; \
+	} \
+})
+
 #define COPY_PIECE(t, room, n) ({ \
 	struct rec_data *d = bpf_ringbuf_reserve(&ring, REC_DATA_SIZE(room), 0); \
-	void *from = (void *)((t)->copy.src + (t)->copy.off); \
 	bool ok = d; \
 	if (ok) { \
-		fill_data(d, t, n); \
-		if ((t)->copy.kernel ? bpf_probe_read_kernel(d->data, n, from) : bpf_probe_read_user(d->data, n, from)) { \
-			d->h.flags |= REC_F_FAULT; \
-			(t)->fault = 1; \
-		} \
+		READ_PIECE(t, d, n); \
+		d->h.flags |= REC_F_ALONE; \
 		bpf_ringbuf_submit(d, submit_flags(false)); \
 	} \
 	ok; \
@@ -45,10 +51,10 @@ static long copy_piece(__u32 i, struct rec_thread **ctx)
 	__u32 n = t->copy.left;
 	bool ok;
 
-	if (n <= 64) {
-		ok = COPY_PIECE(t, 64, n);
-	} else if (n <= 512) {
+	if (n <= 512) {
 		ok = COPY_PIECE(t, 512, n);
+	} else if (n <= 2048) {
+		ok = COPY_PIECE(t, 2048, n);
 	} else if (n <= 16384) {
 		if (n > 4096)
 			n = 4096;
@@ -68,15 +74,32 @@ static long copy_piece(__u32 i, struct rec_thread **ctx)
 	return t->copy.left == 0;
 }
 
-/*
- * What t->copy says: left bytes at src, to be off bytes into their segment.
- * Global functions, like this one, are verified once and not at each call.
- */
+static __always_inline void gather_piece(struct rec_thread *t)
+{
+	struct rec_data *d = room_to_gather(t);
+	__u64 n = t->copy.left;
+
+	bounded(n);
+	if (n > GATHER_DATA)
+		return;
+	READ_PIECE(t, d, n);
+	add_gathered(t, REC_DATA_SIZE(n));
+	t->copy.off += n;
+	t->copy.left = 0;
+}
+
+/* What t->copy says: left bytes at src, to be off bytes into their segment. */
 __noinline int copy_all(struct rec_thread *t)
 {
 	if (!t || !t->copy.left)
 		return 0;
 	t->copy.src -= t->copy.off;	/* src + off is the first byte */
+	if (t->copy.left <= GATHER_DATA) {
+		gather_piece(t);
+		return 0;
+	}
+	if (!give_gathered(t, false))	/* it may be the beginning of the same segment */
+		t->fault = 1;
 	bpf_loop(MAX_PIECES, copy_piece, &t, 0);
 	return 0;
 }
@@ -92,23 +115,10 @@ static __always_inline void copy_from(struct rec_thread *t, __u8 arg, __u16 inde
 	copy_all(t);
 }
 
-/* @n bytes of the program's memory at @src: argument @arg. The first small ones travel in the REC_CALL itself. */
-__noinline int give(struct rec_thread *t, __u8 arg, __u16 index, __u64 src, __u64 n)
+/* @n bytes of the program's memory at @src: argument @arg. */
+static __always_inline void give(struct rec_thread *t, __u8 arg, __u16 index, __u64 src, __u64 n)
 {
-	if (!t || !n)
-		return 0;
-	if (n > REC_INLINE || t->inl_len) {
-		copy_from(t, arg, index, src, n, false);
-		return 0;
-	}
-	if (bpf_probe_read_user(t->inl, n, (void *)src)) {
-		t->fault = 1;
-		return 0;
-	}
-	t->inl_arg = arg;
-	t->inl_index = index;
-	t->inl_len = n;
-	return 0;
+	copy_from(t, arg, index, src, n, false);
 }
 
 /* The verifier follows pointers to what they point at, and refuses to add to them what it does not know: make it forget. */
@@ -167,6 +177,7 @@ enum { MSG_NAME, MSG_NAMELEN, MSG_IOV, MSG_IOVLEN, MSG_CONTROL, MSG_CONTROLLEN, 
 #define SEG_REMOTE_ 0xe1	/* SEG_REMOTE and SEG_CONTROL of format/event.h, which needs libc */
 #define SEG_CONTROL_ 0xe3
 #define SEG_PLACE_ 0xe4
+#define SEG_FLAGS_ 0xe6
 #define CONTROL_MAX 4096
 
 /* The message in t->msg, of which @n bytes moved. */

@@ -11,6 +11,7 @@
 #include "format/sysdesc_words.h"
 
 #include "bpf/calls.bpf.h"
+#include "bpf/here.bpf.h"
 #include "bpf/names.bpf.h"
 #include "bpf/wait.bpf.h"
 
@@ -23,7 +24,7 @@ static __always_inline void begin_call(struct rec_thread *t, struct pt_regs *reg
 	t->nr = nr;
 	t->ret = ret;
 	t->fault = 0;
-	t->inl_len = 0;
+	t->gathered = 0;
 	t->args[0] = regs->di;
 	t->args[1] = regs->si;
 	t->args[2] = regs->dx;
@@ -38,13 +39,20 @@ static __always_inline int end_call(struct call *c)
 	case SC_CLOCK:
 	case SC_RANDOM:
 	case SC_SLEEP:
+	case SC_REAP:
+	case SC_DECLINE:
 		return give_plain(c);
 	case SC_SERVE:
+	case SC_TIMER:
 		return c->d->fd ? end_io(c) : give_plain(c);
 	case SC_READ:
 		return end_io(c);
 	case SC_WRITE:
 		return end_write(c);
+	case SC_SIGNAL:
+		return end_signal(c);
+	case SC_TIMED:
+		return sc_has_limit(c->d, c->t->nr, c->t->args) ? give_plain(c) : 0;
 	case SC_WAIT:
 		return end_wait(c);
 	case SC_NET:
@@ -52,12 +60,43 @@ static __always_inline int end_call(struct call *c)
 	case SC_OPEN:
 		return end_open(c);
 	case SC_PATH:
+	case SC_OWNER:
 	case SC_TASK:
 		return end_path(c);
+	case SC_LOOK:
+		return end_look(c);
 	case SC_FD:
 		return end_fd(c);
 	}
 	return 0;
+}
+
+/* clock_gettime, and gettimeofday without a time zone, told in one small record; false: to be told as others are. */
+static __always_inline bool give_clock(struct rec_thread *t, struct pt_regs *regs, __u64 nr, long ret)
+{
+	bool second = nr == NR_clock_gettime;
+	__u64 at = second ? regs->si : regs->di;
+	struct rec_clock *r;
+
+	if (ret || !at || (!second && (nr != NR_gettimeofday || regs->si)) || is_behind())
+		return false;
+	r = bpf_ringbuf_reserve(&ring, sizeof(*r), 0);
+	if (r) {
+		fill_hdr(&r->h, t, REC_CLOCK);
+		r->time = bpf_ktime_get_boot_ns();
+		r->args[0] = regs->di;
+		r->args[1] = regs->si;
+		r->nr = nr;
+		r->arg = second;
+		fill_goroutine(&r->goroutine, t);
+		if (bpf_probe_read_user(r->value, sizeof(r->value), (void *)at))
+			r->h.flags = REC_F_PART;
+		bpf_ringbuf_submit(r, submit_flags(false));
+	} else {
+		count_lost();
+	}
+	t->seq++;
+	return true;
 }
 
 /* A call that can't be recorded has succeeded. */
@@ -83,14 +122,37 @@ static __always_inline bool is_restart(long ret)
 	return ret <= -RESTART_FIRST && ret >= -RESTART_LAST;
 }
 
-/* SC_RUN, for the most part not our business. */
-static __always_inline int end_run(struct rec_thread *t, struct pt_regs *regs, __u32 nr, long ret)
+static __always_inline void end_signalfd(struct rec_thread *t, __u64 mask)
 {
+	__u64 set;
+
+	if (!bpf_probe_read_user(&set, sizeof(set), (void *)mask) && (set & 1ul << (SIGCHLD - 1)))
+		t->hears = 1;
+}
+
+/* SC_RUN, for the most part not our business. */
+static __always_inline int end_run(struct call *c, struct pt_regs *regs, __u32 nr, long ret)
+{
+	bool failed = ret < 0 && ret >= -4095;
+
 	if (nr == NR_epoll_ctl && ret == 0 && regs->si != 2)	/* EPOLL_CTL_DEL */
-		end_epoll_ctl(t, regs->di, regs->dx, regs->r10);
-	else if (nr == NR_mmap && (ret >= 0 || ret < -4095))
-		end_mmap(t, regs->r10, regs->r8);
-	return 0;
+		end_epoll_ctl(c->t, regs->di, regs->dx, regs->r10);
+	if ((nr == NR_signalfd || nr == NR_signalfd4) && !failed)
+		end_signalfd(c->t, regs->si);
+	if (failed || (nr != NR_shmat && (nr != NR_mmap || !(regs->r10 & MAP_SHARED))))
+		return 0;
+	begin_call(c->t, regs, nr, ret);
+	return nr == NR_shmat ? give_plain(c) : end_mmap(c);
+}
+
+enum { SIGSYS = 31 };
+
+/* A seccomp filter of the program's own ended the call before it began: what looks like its result is its number. */
+static __always_inline bool is_filtered(__u64 nr, long ret)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return (__u64)ret == nr && (task->pending.signal.sig[0] & 1ul << (SIGSYS - 1));
 }
 
 SEC("tp_btf/sys_exit")
@@ -106,7 +168,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	if (nr == NR_restart_syscall && t->restart)
 		nr = t->restart_nr;
 	t->restart = 0;
-	if ((__s64)nr < 0)		/* the return from a signal handler */
+	if ((__s64)nr < 0 || is_filtered(nr, ret))	/* negative: the return from a signal handler */
 		return 0;
 	if (is_foreign(nr)) {
 		if (!told_compat)
@@ -117,14 +179,24 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	if (nr >= SC_MAX)
 		return 0;
 	c.d = &sc_rows[nr & (SC_MAX - 1)];
+	if (c.d->fate == SC_CLOCK && give_clock(t, regs, nr, ret))
+		return 0;
+	c.t = t;
+	if (sc_takes(nr)) {
+		t->taken[sc_takes(nr) & 3]++;
+		if (c.d->fate != SC_OPEN && sc_got_none(nr, regs->di, ret)) {
+			begin_call(t, regs, nr, ret);
+			give_failed(&c);
+			return 0;
+		}
+	}
 	if (c.d->fate == SC_RUN && c.d->fd && sc_machine_error(ret)) {
-		c.t = t;
 		begin_call(t, regs, nr, ret);
 		return end_file_call(&c);
 	}
 	if (c.d->fate == SC_RUN)
-		return end_run(t, regs, nr, ret);
-	if (c.d->fate == SC_NOROW || c.d->fate == SC_REFUSE)
+		return end_run(&c, regs, nr, ret);
+	if (c.d->fate == SC_NOROW || c.d->fate == SC_REFUSE || (c.d->fate == SC_DECLINE && ret >= 0))
 		return ret >= 0 ? refuse(t, nr, c.d->fate ? HOLE_REFUSED : HOLE_NOROW) : 0;
 	if (c.d->fate == SC_TASK && ret >= 0)
 		return 0;
@@ -132,7 +204,6 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 		t->restart = -ret;
 		t->restart_nr = nr;
 	}
-	c.t = t;
 	begin_call(t, regs, nr, ret);
 	return end_call(&c);
 }
@@ -167,40 +238,32 @@ int BPF_PROG(on_signal_deliver, int sig, struct kernel_siginfo *info, struct k_s
 
 /* ---- tasks ------------------------------------------------------------------- */
 
-static __always_inline __u32 number_of(struct task_struct *task)
-{
-	struct pid *pid = BPF_CORE_READ(task, thread_pid);
-	__u32 nr = 0;
-
-	bpf_probe_read_kernel(&nr, sizeof(nr), (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-					       ns_level * bpf_core_type_size(struct upid));
-	return nr;
-}
-
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	struct rec_thread *t = thread_of(parent), init = {};
+	struct rec_thread *t = thread_of(parent), *new;
 	struct rec_task *r;
 
 	if (!t)
 		return 0;
-	init.active = t->active;
-	init.tid = number_of(child);
-	init.tgid = parent->tgid == child->tgid ? t->tgid : init.tid;
 	__sync_fetch_and_add(&live, 1);
-	if (!bpf_task_storage_get(&threads, child, &init, BPF_LOCAL_STORAGE_GET_F_CREATE)) {
+	new = bpf_task_storage_get(&threads, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!new) {
 		__sync_fetch_and_add(&live, -1);
 		tell_hole(t, HOLE_TASK, 0);
 		return 0;
 	}
+	new->active = t->active;
+	new->tid = number_of(child);
+	new->tgid = parent->tgid == child->tgid ? t->tgid : new->tid;
+	new->hears = parent->tgid == child->tgid && t->hears;
 	if (!t->active)
 		return 0;
 	r = task_room(t, REC_FORK);
 	if (!r)
 		return 0;
-	r->fork.child = init.tid;
-	r->fork.child_tgid = init.tgid;
+	r->fork.child = new->tid;
+	r->fork.child_tgid = new->tgid;
 	bpf_ringbuf_submit(r, submit_flags(false));
 	return 0;
 }
@@ -250,16 +313,20 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	old_tid = t->tid;
 	t->tid = t->tgid;	/* of whichever thread called it, the program goes on as the first */
 	t->restart = 0;
+	t->hears = 0;
 	t->seq++;
 	t->active = 1;
 	if (!started)
 		start(t, task);
+	give_gathered(t, false);
 	r = task_room(t, REC_EXEC);
 	if (!r)
 		return 0;
 	r->exec.old_tid = old_tid;
-	r->exec.stopped = bpf_send_signal(SIGSTOP) == 0;
+	r->exec.heard = is_heard();
+	r->exec.stopped = may_stop() && bpf_send_signal(SIGSTOP) == 0;
 	bpf_ringbuf_submit(r, submit_flags(true));
+	rouse();
 	return 0;
 }
 
@@ -282,20 +349,40 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	r->exit.group = BPF_CORE_READ(sig, live.counter) == 0;
 	r->exit.status = BPF_CORE_READ(sig, flags) & SIGNAL_GROUP_EXIT ? BPF_CORE_READ(sig, group_exit_code) :
 									 BPF_CORE_READ(task, exit_code);
-	bpf_ringbuf_submit(r, submit_flags(r->exit.group));
+	bpf_ringbuf_submit(r, submit_flags(live <= 0));
 	return 0;
 }
 
 /* ---- signals -------------------------------------------------------------------- */
 
-enum { SIGHUP = 1, SIGINT = 2, SIGQUIT = 3, SIGKILL = 9, SIGCONT = 18, SIGTSTP = 20, SIGWINCH = 28 };
-enum { SI_USER = 0, SI_QUEUE = -1, SI_TKILL = -6, SI_KERNEL = 0x80 };
+enum { SIGHUP = 1, SIGINT = 2, SIGQUIT = 3, SIGKILL = 9, SIGALRM = 14, SIGCONT = 18, SIGSTOP_ = 19, SIGTSTP = 20, SIGVTALRM = 26, SIGPROF = 27, SIGWINCH = 28 };
+enum { SI_USER = 0, SI_QUEUE = -1, SI_TKILL = -6, SI_TIMER = -2, SI_KERNEL = 0x80 };
 
 /* Signals that the kernel sends for someone outside: a terminal, the killer of those who eat too much memory. */
 static __always_inline bool is_for_others(int sig)
 {
 	return sig == SIGHUP || sig == SIGINT || sig == SIGQUIT || sig == SIGKILL || sig == SIGCONT || sig == SIGTSTP ||
 	       sig == SIGWINCH;
+}
+
+static __always_inline bool is_from_outside(int sig, int code)
+{
+	return code == SI_KERNEL ? is_for_others(sig) : code == SI_USER || code == SI_QUEUE || code == SI_TKILL;
+}
+
+static __always_inline bool is_timers(int sig, int code)
+{
+	return code == SI_TIMER || (code == SI_KERNEL && (sig == SIGALRM || sig == SIGVTALRM || sig == SIGPROF));
+}
+
+/* Some do when they see that a child was stopped; it may have been by us. */
+static __always_inline void tell_halt(const struct rec_thread *t)
+{
+	struct rec_task *r = task_room(t, REC_HALT);
+
+	if (r)
+		bpf_ringbuf_submit(r, submit_flags(true));
+	rouse();
 }
 
 SEC("tp_btf/signal_generate")
@@ -305,25 +392,35 @@ int BPF_PROG(on_signal, int sig, struct kernel_siginfo *info, struct task_struct
 	struct rec_thread *t = thread_of(task);
 	__u64 how = (__u64)info;
 	struct rec_task *r;
+	struct { __s32 pid; __u32 uid; __u64 value; } from = {};	/* siginfo's _rt; _kill begins likewise */
 	int code = SI_USER;
 
 	if (!t || !t->active || result != 0)	/* TRACE_SIGNAL_DELIVERED */
 		return 0;
 	if (sig == SIGCONT && number_of(sender) == recorder_tgid)
 		return 0;
-	if (thread_of(sender))
+	if (sig == SIGSTOP_ && how > 1 && sender->tgid == task->tgid) {
+		tell_halt(t);
 		return 0;
+	}
 	if (how == 1)				/* SEND_SIG_PRIV */
 		code = SI_KERNEL;
 	else if (how)				/* not SEND_SIG_NOINFO */
 		bpf_probe_read_kernel(&code, sizeof(code), (void *)how + bpf_core_field_offset(struct kernel_siginfo, si_code));
-	if (code == SI_KERNEL ? !is_for_others(sig) : code != SI_USER && code != SI_QUEUE && code != SI_TKILL)
+	/* A timer expires in whichever task happens to run. */
+	if (!is_timers(sig, code) && (thread_of(sender) || !is_from_outside(sig, code)))
 		return 0;
+	if (how > 1)
+		bpf_probe_read_kernel(&from, sizeof(from), (void *)how + bpf_core_field_offset(struct kernel_siginfo, _sifields));
 	r = task_room(t, REC_SIGNAL);
 	if (!r)
 		return 0;
 	r->signal.signo = sig;
 	r->signal.code = code;
+	r->signal.pid = from.pid;
+	r->signal.uid = from.uid;
+	r->signal.value = code == SI_QUEUE || code == SI_TIMER ? from.value : 0;
+	r->signal.group = group;
 	bpf_ringbuf_submit(r, submit_flags(false));
 	return 0;
 }

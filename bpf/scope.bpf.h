@@ -15,13 +15,16 @@
 const volatile __u32 ns_level;		/* of the recorder's pid namespace */
 const volatile __u32 recorder_tgid;	/* in it */
 const volatile __u32 ring_bytes = 1 << 24;
+const volatile __u32 pause_bytes;	/* so full, whoever makes a call is stopped until it was read; 0: never */
 
-__u64 lost;				/* records that found no room */
+__u64 lost;				/* samples that found no room */
 __s64 live;				/* threads of the scope */
 __u32 started;				/* the command's first exec has been seen */
-__u32 woken;				/* the recorder was woken and has not come yet; it resets this */
+__u32 awake;				/* the recorder looks at the ring, or is about to; it resets this before it sleeps */
 __u64 root_dentry, root_mnt;		/* of the scope's root directory */
 __u32 inherited_files;			/* regular files among the inherited descriptors */
+__u32 covered;				/* files mounted over those of /proc or /sys have been opened */
+__u32 goroutines;			/* there are processes with some */
 __u8 told[SC_MAX];			/* holes are told once a call */
 __u8 told_compat;
 
@@ -47,6 +50,7 @@ enum {
 	MARK_SEEN = 2,		/* the recorder has the socket's addresses */
 	MARK_KNOWN = 4,		/* the recorder has seen the file's content */
 	MARK_CREATED = 8,	/* the scope made the file */
+	MARK_SYNTH = 16,	/* it is mounted over a file of /proc or /sys */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -54,6 +58,14 @@ struct {
 	__type(key, struct inode_key);
 	__type(value, __u32);
 } marks SEC(".maps");
+
+/* Files whose content the recorder has read ahead, as it was at this change time (ns). */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct inode_key);
+	__type(value, __s64);
+} ahead SEC(".maps");
 
 /* Descriptors that the command was started with lead outside, whatever they are. */
 struct {
@@ -75,9 +87,52 @@ struct {
 	__type(value, struct rec_fd);
 } epolls SEC(".maps");
 
+/* Of the processes that have goroutines, by tgid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, struct rec_layout);
+} layouts SEC(".maps");
+
 static __always_inline struct rec_thread *thread_of(struct task_struct *task)
 {
 	return bpf_task_storage_get(&threads, task, 0, 0);
+}
+
+/* A parent that reads of its children from a signalfd reads of one event at a time, and would take our stop for the one. */
+static __always_inline bool is_heard(void)
+{
+	struct rec_thread *parent = thread_of(bpf_get_current_task_btf()->real_parent);
+
+	return parent && parent->hears;
+}
+
+/* Which goroutine has made the call; none: the runtime itself, or there are none. */
+static __always_inline void fill_goroutine(struct rec_goroutine *of, const struct rec_thread *t)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 fs = task->thread.fsbase, g = 0;
+	struct rec_layout *at;
+	__u32 tgid = t->tgid;
+
+	of->number = of->begins = 0;
+	if (!goroutines || !fs)
+		return;
+	at = bpf_map_lookup_elem(&layouts, &tgid);
+	if (!at || bpf_probe_read_user(&g, sizeof(g), (void *)(fs + GOROUTINE_FS)) || !g ||
+	    bpf_probe_read_user(&of->number, sizeof(of->number), (void *)(g + at->number)))
+		return;
+	if (of->number && at->begins)
+		bpf_probe_read_user(&of->begins, sizeof(of->begins), (void *)(g + at->begins));
+}
+
+/* A tracer would be told of the signals with which we stop and continue; it stops its program at an exec by itself. */
+static __always_inline bool may_stop(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return !task->ptrace && !is_heard();
 }
 
 static __always_inline __u32 mark_of(const struct rec_fd *fd)
@@ -113,13 +168,74 @@ static __always_inline void fill_hdr(struct rec_hdr *h, const struct rec_thread 
 	h->lost = lost;
 }
 
-/* The recorder looks at the ring every few milliseconds by itself. */
+/*
+ * The recorder looks at the ring every few milliseconds by itself.  Waking it
+ * takes an interrupt, which in a virtual machine costs as much as a hundred
+ * calls.
+ */
 static __always_inline __u64 submit_flags(bool now)
 {
-	if (!now && (woken || bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < ring_bytes / 8))
+	if (awake || (!now && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < ring_bytes / 8))
 		return BPF_RB_NO_WAKEUP;
-	woken = 1;
+	awake = 1;
 	return BPF_RB_FORCE_WAKEUP;
+}
+
+/* Has the recorder fallen so far behind that the scope has to wait for it? */
+static __always_inline bool is_behind(void)
+{
+	return pause_bytes && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > pause_bytes;
+}
+
+/* Behind a record that was submitted "now": the recorder may have gone to sleep without having seen it. */
+static __always_inline void rouse(void)
+{
+	void *r;
+
+	if (*(volatile __u32 *)&awake)
+		return;
+	r = bpf_ringbuf_reserve(&ring, 8, 0);
+	if (r) {
+		awake = 1;
+		bpf_ringbuf_discard(r, BPF_RB_FORCE_WAKEUP);
+	}
+}
+
+/* Keeps the compiler from comparing one copy of a number and using another: the verifier knows only the one. */
+#define bounded(x) asm volatile("" : "+r"(x))
+
+/*
+ * What the thread has gathered, into the ring; false: it is lost.
+ * Global functions, like this one, are verified once and not at each call.
+ */
+__noinline int give_gathered(struct rec_thread *t, bool now)
+{
+	__u64 n;
+
+	if (!t)
+		return true;
+	n = t->gathered;
+	t->gathered = 0;
+	bounded(n);
+	if (!n || n > sizeof(t->gather))
+		return true;
+	if (bpf_ringbuf_output(&ring, t->gather, n, submit_flags(now)) == 0)
+		return true;
+	count_lost();
+	return false;
+}
+
+/* Room for a record of at most GATHER_MAX bytes behind what was gathered; add_gathered() ends it. */
+static __always_inline void *room_to_gather(struct rec_thread *t)
+{
+	if (t->gathered >= GATHER_BYTES && !give_gathered(t, false))
+		t->fault = 1;
+	return &t->gather[t->gathered & (GATHER_BYTES - 1)];
+}
+
+static __always_inline void add_gathered(struct rec_thread *t, __u32 size)
+{
+	t->gathered += REC_ALIGN(size);
 }
 
 static __always_inline struct rec_task *task_room(const struct rec_thread *t, __u8 type)

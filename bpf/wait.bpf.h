@@ -92,7 +92,7 @@ static long epoll_step(__u32 i, struct epolled *e)
 	e->key.data = ev.data;
 	what = bpf_map_lookup_elem(&epolls, &e->key);
 	if (what)
-		give_fd(t, FD_READY, -1, ev.events, 0, what);
+		give_fd(t, FD_READY, -1, ev.events, i, what);
 	return 0;
 }
 
@@ -100,8 +100,13 @@ static __noinline int end_wait(struct call *c)
 {
 	struct epolled e = { .c = c };
 	struct rec_thread *t = c->t;
-	__u32 sets;
+	__u32 sets, left;
 
+	/* What was left of the limit; of a timeout nothing is. */
+	if (t->ret > 0 && (t->nr == NR_ppoll || t->nr == NR_select || t->nr == NR_pselect6)) {
+		left = t->nr == NR_ppoll ? 2 : 4;
+		give(t, left, 0, t->args[left & 7], t->args[left & 7] ? 16 : 0);
+	}
 	if (t->ret > 0)
 		switch (t->nr) {
 		case NR_poll:

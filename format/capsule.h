@@ -13,9 +13,14 @@
 #include "format/err.h"
 #include "format/event.h"
 
+#include <string.h>
+
 #define CAPSULE_VERSION 1
 #define CAPSULE_MAX_FRAME (4u << 20)	/* bytes of a frame before compression; a reader refuses more */
 #define CAPSULE_INLINE_MAX (256u << 10)	/* bytes of a segment that stay inside its event; more become a blob */
+
+#define CAPSULE_SIGNATURE 1024
+#define CAPSULE_STACK 2048
 
 /* What the program was and where it ran, known at its start. */
 struct manifest {
@@ -25,7 +30,7 @@ struct manifest {
 	int64_t monotonic;	/* CLOCK_MONOTONIC at the same moment, ns */
 	int64_t boottime;	/* CLOCK_BOOTTIME at the same moment, ns */
 	char *clocks;		/* "exact" or "causal" */
-	char *rootfs;		/* "/" or the directory given; image references come in a later version's key */
+	char *rootfs;		/* "/" or the directory given */
 	char **image_dirs;	/* the paths whose files belong to the image, NULL-terminated */
 	char **argv, **env;	/* of the command, NULL-terminated */
 	char *cwd;
@@ -42,6 +47,14 @@ struct manifest {
 	char *cpu_model;
 	uint32_t ncpus;		/* in the command's affinity mask */
 	bool aslr;		/* addresses were random while recording */
+	bool declines;		/* io_uring_setup was answered with ENOSYS while recording, as in a replay */
+	char *signature;	/* of the failure, given by whoever recorded it; "": see struct capsule_end */
+	char *image;		/* the reference of the image that it ran in; "": in none */
+	char *image_manifest, *image_config;	/* "sha256:..." of the image, as image-spec has it */
+	char **image_layers;	/* likewise of its layers, uncompressed; NULL-terminated */
+	char *attached;		/* what was recorded while it ran: "pid 7", "cgroup /a/b", "container web"; "": recorded from its start */
+	char *limits;		/* that were set: "10.000 s, 50000000 bytes"; "": none */
+	char *replay_of;	/* this is what a replay of the capsule with that uuid saw; "": it is a recording */
 };
 void manifest_free(struct manifest *m);	/* the members and @m; NULL is fine */
 
@@ -52,7 +65,16 @@ struct capsule_end {
 	uint64_t lost;		/* ring-buffer losses, in records */
 	uint64_t holes;
 	int32_t status;		/* of the command, as wait(2) gives it */
+	char ended[32];		/* why the recording did, of an attached one: "all gone", "told to", "--for", "--max-bytes"; else "" */
+	char signature[CAPSULE_SIGNATURE];	/* of the failure, found when the recording ended; "": there was none */
+	char stack[CAPSULE_STACK];	/* of what a replay saw: where in the source its first divergence comes from, a line a frame; "": not known */
 };
+
+/* Did the program go on when the recorder, which had found it running, left? Then there is no status. */
+static inline bool capsule_end_is_open(const struct capsule_end *e)
+{
+	return e->ended[0] && strcmp(e->ended, "all gone") != 0;
+}
 
 /* ---- writing ---------------------------------------------------------- */
 
@@ -75,6 +97,13 @@ struct capsule_writer;
  * the writer.
  */
 int capsule_writer_open(struct capsule_writer **ret, const char *path, const struct manifest *m, struct err *err);
+/*
+ * The file is never to be longer than @max bytes: what has no room any more is
+ * refused as by a full disk.  capsule_writer_is_full(): it is time to end, if
+ * what a recording says at its end is to have room.
+ */
+void capsule_writer_limit(struct capsule_writer *w, uint64_t max);
+bool capsule_writer_is_full(const struct capsule_writer *w);
 /* Copies what it needs of @e.  Segments longer than CAPSULE_INLINE_MAX become blobs by themselves. */
 int capsule_write(struct capsule_writer *w, const struct event *e, struct err *err);
 /* Stores @data under its SHA-256, once; @sha256 gets the hash. No bytes need no place: every capsule holds them. */
@@ -110,6 +139,8 @@ void capsule_reader_close(struct capsule_reader *rd);	/* NULL is fine */
 const struct manifest *capsule_manifest(const struct capsule_reader *rd);
 /* NULL where the end frame is missing. */
 const struct capsule_end *capsule_end(const struct capsule_reader *rd);
+/* The failure's signature: the one that was given, or the one that was found; "": none. */
+const char *capsule_signature(const struct capsule_reader *rd);
 /* False: cut short; @why (may be NULL) says after what. */
 bool capsule_complete(const struct capsule_reader *rd, const char **why);
 /* Bytes of the file. */

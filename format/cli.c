@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "format/cli.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,4 +110,43 @@ const struct opt *cli_next(const struct cmd *cmd, struct cli *cli)
 		exit(0);
 	}
 	return word[1] == '-' ? long_option(cmd, cli, word) : short_option(cmd, cli, word);
+}
+
+bool cli_word(const struct cmd *cmd, struct cli *cli, const struct opt **o, const char **operand)
+{
+	int before = cli->at;
+
+	*operand = NULL;
+	*o = cli_next(cmd, cli);
+	if (*o)
+		return true;
+	if (cli->at >= cli->argc || (before && cli->at != before) || (!before && cli->at > 1))
+		return false;	/* the end, or behind "--" */
+	*operand = cli->argv[cli->at++];
+	return true;
+}
+
+bool cli_size(const char *text, uint64_t *ret)
+{
+	static const char units[] = "KMG";
+	const char *unit;
+	char *end;
+	uint64_t n;
+
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (errno || end == text || text[0] == '-')
+		return false;
+	if (*end) {
+		unit = strchr(units, *end);
+		if (!unit || end[1])
+			return false;
+		for (const char *u = units; u <= unit; u++) {
+			if (n > UINT64_MAX / 1024)
+				return false;
+			n *= 1024;
+		}
+	}
+	*ret = n;
+	return true;
 }

@@ -3,6 +3,8 @@
 #ifndef CAPSULE_CLI_H
 #define CAPSULE_CLI_H
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /* The exit statuses of every command but record and attach, which give the command's own. */
@@ -41,6 +43,15 @@ struct cli {
  * prints one line naming it on stderr and exits 2 (125 for record).
  */
 const struct opt *cli_next(const struct cmd *cmd, struct cli *cli);
+
+/*
+ * The next option or operand, in any order: one of @o and @operand is set, the
+ * other NULL.  False: no more, or "--" was taken; what follows starts at cli->at.
+ */
+bool cli_word(const struct cmd *cmd, struct cli *cli, const struct opt **o, const char **operand);
+
+/* "64M" in bytes; false: not a size. */
+bool cli_size(const char *text, uint64_t *ret);
 
 void cli_usage(FILE *f, const struct cmd *cmd);
 

@@ -85,6 +85,8 @@ static int check_file(const struct event *e, struct err *err)
 		return bad(err, e, "mode");
 	if (target >= PATH_MAX || (target > 0 && f->state != FILE_SYMLINK))
 		return bad(err, e, "target");
+	if (*str_or_empty(f->link) && (f->state != FILE_REGULAR || !clean(f->link)))
+		return bad(err, e, "link");
 	return 0;
 }
 
@@ -183,24 +185,30 @@ static void pack_call(msgpack_packer *pk, const struct event *e, uint64_t since)
 
 static void pack_fork(msgpack_packer *pk, const struct event *e, uint64_t since)
 {
-	pack_head(pk, e, since, 4);
+	pack_head(pk, e, since, e->fork.goroutine ? 6 : 4);
 	msgpack_pack_uint32(pk, e->fork.child);
 	msgpack_pack_uint32(pk, e->fork.pid);
 	msgpack_pack_uint32(pk, e->fork.tid);
 	(e->fork.thread ? msgpack_pack_true : msgpack_pack_false)(pk);
+	if (!e->fork.goroutine)
+		return;
+	msgpack_pack_uint32(pk, e->fork.goroutine);
+	msgpack_pack_uint32(pk, e->fork.begins);
 }
 
 static void pack_exec(msgpack_packer *pk, const struct event *e, uint64_t since)
 {
 	const struct ev_exec *x = &e->exec;
 
-	pack_head(pk, e, since, 6);
+	pack_head(pk, e, since, x->goroutines ? 7 : 6);
 	mp_pack_text(pk, x->path);
 	pack_texts(pk, x->argv, x->argc);
 	pack_texts(pk, x->env, x->envc);
 	mp_pack_text(pk, x->cwd);
 	mp_pack_bin(pk, x->at_random, sizeof(x->at_random));
 	msgpack_pack_uint32(pk, x->vdso);
+	if (x->goroutines)
+		msgpack_pack_true(pk);
 }
 
 static void pack_object(msgpack_packer *pk, const struct event *e, uint64_t since)
@@ -228,7 +236,9 @@ static void pack_file(msgpack_packer *pk, const struct event *e, uint64_t since)
 {
 	const struct ev_file *f = &e->file;
 
-	pack_head(pk, e, since, 10);
+	bool link = *str_or_empty(f->link);
+
+	pack_head(pk, e, since, 10 + link);
 	mp_pack_text(pk, f->path);
 	msgpack_pack_uint8(pk, f->state);
 	msgpack_pack_uint8(pk, f->flags);
@@ -239,6 +249,8 @@ static void pack_file(msgpack_packer *pk, const struct event *e, uint64_t since)
 	msgpack_pack_int64(pk, f->mtime);
 	pack_hash(pk, f->has_hash ? f->sha256 : NULL);
 	mp_pack_text(pk, f->target);
+	if (link)
+		mp_pack_text(pk, f->link);
 }
 
 static void pack_hole(msgpack_packer *pk, const struct event *e, uint64_t since)
@@ -266,9 +278,13 @@ void event_pack(msgpack_packer *pk, const struct event *e, uint64_t since)
 		(e->exit.group ? msgpack_pack_true : msgpack_pack_false)(pk);
 		break;
 	case EV_SIGNAL:
-		pack_head(pk, e, since, 2);
+		pack_head(pk, e, since, 6);
 		msgpack_pack_int32(pk, e->signal.signo);
 		msgpack_pack_int32(pk, e->signal.code);
+		msgpack_pack_uint32(pk, e->signal.pid);
+		msgpack_pack_uint32(pk, e->signal.uid);
+		msgpack_pack_uint64(pk, e->signal.value);
+		(e->signal.group ? msgpack_pack_true : msgpack_pack_false)(pk);
 		break;
 	case EV_KINDS: break;
 	}
@@ -322,6 +338,8 @@ static void unpack_fork(struct mp *m, struct ev_fork *f)
 	f->pid = (uint32_t)mp_uint(m, "pid", UINT32_MAX);
 	f->tid = (uint32_t)mp_uint(m, "tid", UINT32_MAX);
 	f->thread = mp_bool(m, "thread");
+	f->goroutine = (uint32_t)mp_uint(m, "goroutine", UINT32_MAX);
+	f->begins = (uint32_t)mp_uint(m, "begins", UINT32_MAX);
 }
 
 static void unpack_exec(struct mp *m, struct ev_exec *x)
@@ -332,6 +350,7 @@ static void unpack_exec(struct mp *m, struct ev_exec *x)
 	x->cwd = mp_text(m, "cwd");
 	mp_fixed(m, "at_random", x->at_random, sizeof(x->at_random));
 	x->vdso = (uint32_t)mp_uint(m, "vdso", UINT32_MAX);
+	x->goroutines = mp_bool(m, "goroutines");
 }
 
 static void unpack_object(struct mp *m, struct ev_object *o)
@@ -372,6 +391,7 @@ static void unpack_file(struct mp *m, struct ev_file *f)
 	f->mtime = mp_int(m, "mtime", INT64_MIN, INT64_MAX);
 	f->has_hash = mp_fixed(m, "sha256", f->sha256, 32);
 	f->target = mp_text(m, "target");
+	f->link = mp_text(m, "link");
 }
 
 static void unpack_hole(struct mp *m, struct ev_hole *h)
@@ -399,6 +419,10 @@ static void unpack_body(struct mp *m, struct event *e)
 	case EV_SIGNAL:
 		e->signal.signo = (int32_t)mp_int(m, "signo", INT32_MIN, INT32_MAX);
 		e->signal.code = (int32_t)mp_int(m, "code", INT32_MIN, INT32_MAX);
+		e->signal.pid = (uint32_t)mp_uint(m, "pid", UINT32_MAX);
+		e->signal.uid = (uint32_t)mp_uint(m, "uid", UINT32_MAX);
+		e->signal.value = mp_uint(m, "value", UINT64_MAX);
+		e->signal.group = mp_bool(m, "group");
 		break;
 	case EV_KINDS: break;
 	}

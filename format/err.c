@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "format/err.h"
 
+#include "format/text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-/* A text with a newline or an escape code in it must not forge lines on a terminal. */
-static void make_printable(char *s)
-{
-	for (; *s; s++)
-		if ((unsigned char)*s < ' ' || *s == 0x7f)
-			*s = '?';
-}
+/* In each: a text with a newline or an escape code in it must not forge lines on a terminal. */
 
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
@@ -21,7 +17,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
-	make_printable(e->text);
+	text_tame(e->text);
 	return -code;
 }
 
@@ -36,7 +32,7 @@ int err_sys(struct err *e, int code, const char *fmt, ...)
 	va_end(ap);
 	n = strlen(e->text);
 	snprintf(e->text + n, sizeof(e->text) - n, ": %s", strerror(code));
-	make_printable(e->text);
+	text_tame(e->text);
 	return -code;
 }
 
@@ -50,7 +46,7 @@ int err_in(struct err *e, const char *fmt, ...)
 	va_end(ap);
 	snprintf(text, sizeof(text), "%s: %s", head, e->text);
 	text[sizeof(e->text) - 1] = 0;
-	make_printable(text);
+	text_tame(text);
 	memcpy(e->text, text, sizeof(e->text));
 	return -e->code;
 }

@@ -37,14 +37,16 @@ struct bytes {
 enum {
 	SEG_LOCAL = 0xe0,	/* the socket's own address after the call, a struct sockaddr */
 	SEG_REMOTE = 0xe1,	/* the far address, a struct sockaddr: accept's client, recvfrom's sender */
-	SEG_READY = 0xe2,	/* SC_WAIT: what was ready, pairs of little-endian u32 {object, events} */
+	SEG_READY = 0xe2,	/* SC_WAIT: what was ready, pairs of little-endian u32 {object, events}; object 0: its own */
 	SEG_CONTROL = 0xe3,	/* recvmsg, sendmsg: the control bytes, as they were */
 	/*
 	 * A call on what is the scope's own, a file, that came to less than it asked for:
-	 * how many writes to files the thread had made before it, a little-endian u64.
+	 * how many writes to files (for a read: reads) the thread had made before it, a little-endian u64.
 	 */
 	SEG_PLACE = 0xe4,
-	SEG_LAST = SEG_PLACE,
+	SEG_BASE = 0xe5,	/* SC_LOOK and its kin: the path that a relative name is relative to, or that the descriptor led to */
+	SEG_FLAGS = 0xe6,	/* recvmsg: msg_flags, a little-endian u32; none: 0 */
+	SEG_LAST = SEG_FLAGS,
 };
 struct ev_seg {
 	uint8_t arg;		/* index of the argument, or SEG_* */
@@ -61,6 +63,8 @@ struct ev_seg {
 enum { CALL_MAX_SEGS = 8 };
 enum {
 	CALL_PARTIAL = 1,	/* some bytes are missing: a hole with the same place says why */
+	CALL_WHOLE = 2,		/* SC_LOOK, SC_OPEN: of /proc, a pipe, ...: no file that a replay has, so its answer is the record's */
+	CALL_TAKEN = 4,		/* of splice and the like: the bytes came from obj, and went to a descriptor inside */
 };
 struct ev_call {
 	uint16_t nr;
@@ -77,6 +81,8 @@ struct ev_fork {
 	uint32_t child;		/* its task number */
 	uint32_t pid, tid;	/* as the program saw them */
 	bool thread;		/* in the same thread group */
+	uint32_t goroutine;	/* it is no thread, but that goroutine of the process, by its number: see format/goroutine.h; 0: none */
+	uint32_t begins;	/* the low half of the address of the function that the goroutine began with; 0: not known */
 };
 
 struct ev_exec {
@@ -87,6 +93,7 @@ struct ev_exec {
 	const char *const *env;
 	const char *cwd;
 	uint32_t vdso;		/* entry points redirected; 0: clocks of this program were not recorded */
+	bool goroutines;	/* its tasks are goroutines: see ev_fork */
 };
 
 struct ev_exit {
@@ -96,7 +103,17 @@ struct ev_exit {
 
 struct ev_signal {
 	int32_t signo, code;
+	uint32_t pid, uid;	/* who sent it, as the program saw it */
+	uint64_t value;		/* sigqueue(3) */
+	bool group;		/* to the process: any of its threads may take it */
 };
+/* From a timer: timer_create(2) (pid is its number, then), setitimer(2) and alarm(2). */
+static inline bool signal_is_timers(const struct ev_signal *s)
+{
+	enum { ALRM = 14, VTALRM = 26, PROF = 27, BY_TIMER = -2, BY_KERNEL = 0x80 };	/* SIGALRM ..., SI_TIMER, SI_KERNEL */
+
+	return s->code == BY_TIMER || (s->code == BY_KERNEL && (s->signo == ALRM || s->signo == VTALRM || s->signo == PROF));
+}
 
 enum obj_kind {
 	OBJ_SOCKET = 1,
@@ -133,6 +150,8 @@ enum {
 	FILE_CONTENT = 2,	/* the capsule has the content as a blob (an empty file: always) */
 	FILE_CHANGED = 4,	/* it changed while it was read: a hole says so */
 	FILE_UNREAD = 8,	/* content never known (deleted before anyone read it) */
+	FILE_FIFO = 16,		/* FILE_OTHER: which */
+	FILE_SOCKET = 32,
 };
 /* EV_FILE and EV_OUTPUT */
 struct ev_file {
@@ -146,6 +165,7 @@ struct ev_file {
 	bool has_hash;
 	uint8_t sha256[32];	/* regular: of the content */
 	const char *target;	/* symlink */
+	const char *link;	/* regular: another path of the same file; "" or NULL: none known */
 };
 
 struct ev_hole {

@@ -65,12 +65,15 @@ int io_slurp(const char *path, size_t max, char **ret, size_t *len)
 
 int io_slurp_at(int dirfd, const char *path, size_t max, char **ret, size_t *len)
 {
+	_cleanup_fd_ int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : io_slurp_fd(fd, max, ret, len);
+}
+
+int io_slurp_fd(int fd, size_t max, char **ret, size_t *len)
+{
 	_cleanup_free_ char *buf = NULL;
 	size_t room = 0, have = 0;
 
-	_cleanup_fd_ int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
 	for (;;) {
 		ssize_t n;
 

@@ -15,5 +15,7 @@ int io_write(int fd, const void *buf, size_t len);
 /* A whole small file (of /proc, say) into fresh memory, NUL-terminated; at most @max bytes, else -EFBIG. */
 int io_slurp(const char *path, size_t max, char **ret, size_t *len);
 int io_slurp_at(int dirfd, const char *path, size_t max, char **ret, size_t *len);
+/* The rest of what @fd reads. */
+int io_slurp_fd(int fd, size_t max, char **ret, size_t *len);
 
 #endif

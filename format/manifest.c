@@ -43,6 +43,15 @@ const struct manifest_field manifest_fields[] = {
 	F(cpu_model, MF_TEXT, false),
 	F(ncpus, MF_U32, true),
 	F(aslr, MF_BOOL, true),
+	F(declines, MF_BOOL, false),
+	F(signature, MF_TEXT, false),
+	F(attached, MF_TEXT, false),
+	F(limits, MF_TEXT, false),
+	F(replay_of, MF_TEXT, false),
+	F(image, MF_TEXT, false),
+	F(image_manifest, MF_TEXT, false),
+	F(image_config, MF_TEXT, false),
+	F(image_layers, MF_TEXTS, false),
 	{ 0 }
 };
 #undef F
@@ -294,7 +303,21 @@ int manifest_unpack(const uint8_t *p, size_t len, struct manifest **ret, struct 
 
 void end_pack(msgpack_packer *pk, const struct end_frame *e, const struct index_entry *index, size_t n)
 {
-	msgpack_pack_map(pk, 8);
+	bool failed = e->end.signature[0], ended = e->end.ended[0];
+
+	msgpack_pack_map(pk, 8 + failed + ended + (e->end.stack[0] != 0));
+	if (e->end.stack[0]) {
+		mp_pack_key(pk, "stack");
+		mp_pack_text(pk, e->end.stack);
+	}
+	if (ended) {
+		mp_pack_key(pk, "ended");
+		mp_pack_text(pk, e->end.ended);
+	}
+	if (failed) {
+		mp_pack_key(pk, "signature");
+		mp_pack_text(pk, e->end.signature);
+	}
 	mp_pack_key(pk, "events");
 	msgpack_pack_uint64(pk, e->end.events);
 	mp_pack_key(pk, "blobs");
@@ -348,6 +371,21 @@ int end_unpack(const uint8_t *p, size_t len, struct end_frame *e, struct err *er
 	    find(&map, "status", &v, err) < 0)
 		return err_in(err, "end frame");
 	end->status = (int32_t)mp_int(&v, "status", INT32_MIN, INT32_MAX);
+	if (mp_done(&v, "end frame", err) < 0)
+		return -err->code;
+	if (find(&map, "signature", &v, err) < 0)
+		return err_in(err, "end frame");
+	snprintf(end->signature, sizeof(end->signature), "%s", mp_text(&v, "signature"));
+	if (mp_done(&v, "end frame", err) < 0)
+		return -err->code;
+	if (find(&map, "ended", &v, err) < 0)
+		return err_in(err, "end frame");
+	snprintf(end->ended, sizeof(end->ended), "%s", mp_text(&v, "ended"));
+	if (mp_done(&v, "end frame", err) < 0)
+		return -err->code;
+	if (find(&map, "stack", &v, err) < 0)
+		return err_in(err, "end frame");
+	snprintf(end->stack, sizeof(end->stack), "%s", mp_text(&v, "stack"));
 	if (mp_done(&v, "end frame", err) < 0)
 		return -err->code;
 	if (find(&map, "digest", &v, err) < 0)

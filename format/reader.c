@@ -303,6 +303,14 @@ const struct manifest *capsule_manifest(const struct capsule_reader *rd)
 	return rd->manifest;
 }
 
+const char *capsule_signature(const struct capsule_reader *rd)
+{
+	const struct capsule_end *end = capsule_end(rd);
+	const struct manifest *m = capsule_manifest(rd);
+
+	return m->signature && m->signature[0] ? m->signature : end ? end->signature : "";
+}
+
 const struct capsule_end *capsule_end(const struct capsule_reader *rd)
 {
 	return rd->complete ? &rd->end.end : NULL;

@@ -68,14 +68,12 @@ void sha256_of(const void *data, size_t len, uint8_t out[SHA256_LEN])
 
 int sha256_fd(int fd, uint8_t out[SHA256_LEN], uint64_t *size, struct err *err)
 {
-	enum { STEP = 256 << 10 };
+	enum { STEP = 64 << 10 };
+	uint8_t buf[STEP];	/* not allocated: programs write thousands of small files */
 	_cleanup_(cleanup_sha256) struct sha256 *h = NULL;
 	uint64_t at = 0;
 	ssize_t n;
 
-	_cleanup_free_ uint8_t *buf = malloc(STEP);
-	if (!buf)
-		return err_set(err, ENOMEM, "out of memory");
 	if (sha256_new(&h, err) < 0)
 		return -err->code;
 	do {

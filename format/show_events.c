@@ -186,7 +186,10 @@ static void ready(FILE *f, const struct objects *objects, const struct ev_seg *s
 
 		if (at)
 			fputs(", ", f);
-		object_name(f, objects, (uint32_t)pair);
+		if ((uint32_t)pair)
+			object_name(f, objects, (uint32_t)pair);
+		else
+			fputs("its own", f);
 		for (size_t i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
 			if (!(pair >> 32 & bits[i].bit))
 				continue;
@@ -209,6 +212,12 @@ static void beside(FILE *f, const struct objects *objects, const struct ev_call 
 			ready(f, objects, s);
 		} else if (s->arg == SEG_PLACE) {
 			fputs(" injected", f);	/* in a replay */
+		} else if (s->arg == SEG_BASE && s->data) {
+			fputs(" at ", f);
+			text_quoted(f, s->data, s->len ? s->len - 1 : 0, SIZE_MAX);
+		} else if (s->arg == SEG_FLAGS && s->data) {
+			fputs(" flags ", f);
+			bytes(f, s);
 		} else if (s->arg == SEG_CONTROL || !s->data) {
 			fputs(" control ", f);
 			bytes(f, s);
@@ -293,6 +302,10 @@ static void file(FILE *f, const struct event *e)
 		fputs(", sha256 ", f);
 		hash_in_short(f, v->sha256);
 	}
+	if (v->link && v->link[0]) {
+		fputs(", the same as ", f);
+		path(f, v->link);
+	}
 	fputs(v->flags & FILE_IMAGE ? ", of the image" : "", f);
 	fputs(v->flags & FILE_CONTENT ? ", in the capsule" : "", f);
 	fputs(v->flags & FILE_CHANGED ? ", changed while it was read" : "", f);
@@ -326,7 +339,9 @@ static void signal_name(FILE *f, int signo)
 
 void show_status(FILE *f, int32_t status)
 {
-	if (WIFSIGNALED(status)) {
+	if (WIFCONTINUED(status)) {	/* only of replays */
+		fputs("none, it serves on", f);
+	} else if (WIFSIGNALED(status)) {
 		fputs("killed by ", f);
 		signal_name(f, WTERMSIG(status));
 	} else {
@@ -359,7 +374,8 @@ static void event(FILE *f, const struct objects *objects, const struct event *e)
 	case EV_OUTPUT: file(f, e); break;
 	case EV_HOLE: hole(f, &e->hole); break;
 	case EV_FORK:
-		fprintf(f, "%s [%u], pid %u, tid %u", e->fork.thread ? "thread" : "fork", e->fork.child, e->fork.pid, e->fork.tid);
+		fprintf(f, "%s [%u], pid %u, tid %u", e->fork.goroutine ? "goroutine" : e->fork.thread ? "thread" : "fork", e->fork.child,
+			e->fork.pid, e->fork.tid);
 		break;
 	case EV_EXIT:
 		fputs("+++ ", f);
@@ -369,7 +385,10 @@ static void event(FILE *f, const struct objects *objects, const struct event *e)
 	case EV_SIGNAL:
 		fputs("--- ", f);
 		signal_name(f, e->signal.signo);
-		fprintf(f, " from outside (code %d) ---", e->signal.code);
+		fprintf(f, " from %s (code %d", signal_is_timers(&e->signal) ? "a timer" : "outside", e->signal.code);
+		if (e->signal.pid && !signal_is_timers(&e->signal))
+			fprintf(f, ", pid %u, uid %u", e->signal.pid, e->signal.uid);
+		fputs(") ---", f);
 		break;
 	case EV_KINDS: break;
 	}

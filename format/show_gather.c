@@ -17,6 +17,7 @@ static void note_call(struct summary *s, const struct ev_call *c)
 	case SC_CLOCK: s->clocks++; break;
 	case SC_SLEEP: s->sleeps++; break;
 	case SC_WAIT: s->waits++; break;
+	case SC_DECLINE: s->declined++; break;
 	case SC_RANDOM:
 		s->randoms++;
 		s->random_bytes += c->ret > 0 ? (uint64_t)c->ret : 0;
@@ -69,7 +70,7 @@ static int note(struct summary *s, const struct event *e, struct err *err)
 	s->last = e->time;
 	switch ((enum ev_kind)e->kind) {
 	case EV_CALL: note_call(s, &e->call); break;
-	case EV_FORK: *(e->fork.thread ? &s->threads : &s->forks) += 1; break;
+	case EV_FORK: *(e->fork.goroutine ? &s->goroutines : e->fork.thread ? &s->threads : &s->forks) += 1; break;
 	case EV_EXEC: s->execs++; break;
 	case EV_SIGNAL: s->signals++; break;
 	case EV_FILE: note_file(s, &e->file); break;
@@ -183,7 +184,7 @@ int summary_gather(struct summary *s, struct capsule_reader *rd, struct err *err
 			return -err->code;
 	if (r < 0)
 		return r;
-	if (end) {
+	if (end && !capsule_end_is_open(end)) {
 		s->ended = true;
 		s->status = end->status;
 	}

@@ -169,6 +169,7 @@ static void file(FILE *f, const struct ev_file *e)
 	else
 		fputs(",\"sha256\":null", f);
 	string(f, "target", e->target);
+	string(f, "link", e->link);
 }
 
 static void exec(FILE *f, const struct ev_exec *x)
@@ -179,6 +180,7 @@ static void exec(FILE *f, const struct ev_exec *x)
 	string(f, "cwd", x->cwd);
 	hex(f, "at_random", x->at_random, sizeof(x->at_random));
 	number(f, "vdso", x->vdso);
+	boolean(f, "goroutines", x->goroutines);
 }
 
 static void event(FILE *f, const struct event *e)
@@ -197,6 +199,8 @@ static void event(FILE *f, const struct event *e)
 		number(f, "pid", e->fork.pid);
 		number(f, "tid", e->fork.tid);
 		boolean(f, "thread", e->fork.thread);
+		number(f, "goroutine", e->fork.goroutine);
+		number(f, "begins", e->fork.begins);
 		break;
 	case EV_EXIT:
 		integer(f, "status", e->exit.status);
@@ -205,6 +209,10 @@ static void event(FILE *f, const struct event *e)
 	case EV_SIGNAL:
 		integer(f, "signo", e->signal.signo);
 		integer(f, "code", e->signal.code);
+		number(f, "pid", e->signal.pid);
+		number(f, "uid", e->signal.uid);
+		number(f, "value", e->signal.value);
+		boolean(f, "group", e->signal.group);
 		break;
 	case EV_HOLE:
 		string(f, "what", e->hole.what);
@@ -231,6 +239,11 @@ static void end(FILE *f, const struct capsule_reader *rd)
 		number(f, "lost", e->lost);
 		number(f, "holes", e->holes);
 		integer(f, "status", e->status);
+		string(f, "signature", e->signature);
+		if (e->stack[0])
+			string(f, "stack", e->stack);
+		if (e->ended[0])
+			string(f, "ended", e->ended);
 	} else {
 		capsule_complete(rd, &why);
 		string(f, "why", why);

@@ -63,7 +63,52 @@ static void iso_time(FILE *f, int64_t ns)
 	}
 }
 
-static void command_lines(FILE *f, const struct manifest *m, uint64_t duration)
+static void image_lines(FILE *f, const struct manifest *m)
+{
+	title(f, "image");
+	if (m->image_config && m->image_config[0]) {
+		text_plain(f, m->image);
+		fputs("\n           manifest ", f);
+		text_plain(f, m->image_manifest);
+		fputs("\n           config ", f);
+		text_plain(f, m->image_config);
+		for (char **l = m->image_layers; l && *l; l++) {
+			fputs("\n           layer ", f);
+			text_plain(f, *l);
+		}
+		putc('\n', f);
+		return;
+	}
+	fputs("root file system ", f);
+	text_plain(f, m->rootfs);
+	for (char **d = m->image_dirs; *d; d++) {
+		fputs(d == m->image_dirs ? ": " : " ", f);
+		text_plain(f, *d);
+	}
+	putc('\n', f);
+}
+
+static bool is_attached(const struct manifest *m)
+{
+	return m->attached && m->attached[0];
+}
+
+/* How a recording of what ran already was made. */
+static void attached_line(FILE *f, const struct manifest *m, const struct capsule_end *end)
+{
+	if (!is_attached(m))
+		return;
+	title(f, "attached");
+	fputs("to ", f);
+	text_plain(f, m->attached);
+	fputs(", which ran already; limits: ", f);
+	text_plain(f, m->limits && m->limits[0] ? m->limits : "none");
+	fputs("; ended: ", f);
+	text_plain(f, end && end->ended[0] ? end->ended : "not known");
+	putc('\n', f);
+}
+
+static void command_lines(FILE *f, const struct manifest *m, uint64_t duration, const struct capsule_end *end)
 {
 	title(f, "command");
 	for (char **a = m->argv; *a; a++) {
@@ -88,14 +133,8 @@ static void command_lines(FILE *f, const struct manifest *m, uint64_t duration)
 	fprintf(f, "), uid %u, in ", m->uid);
 	text_plain(f, m->cwd);
 	putc('\n', f);
-	title(f, "image");
-	fputs("root file system ", f);
-	text_plain(f, m->rootfs);
-	for (char **d = m->image_dirs; *d; d++) {
-		fputs(d == m->image_dirs ? ": " : " ", f);
-		text_plain(f, *d);
-	}
-	putc('\n', f);
+	attached_line(f, m, end);
+	image_lines(f, m);
 }
 
 static void process_line(FILE *f, const struct summary *s)
@@ -105,6 +144,10 @@ static void process_line(FILE *f, const struct summary *s)
 	if (s->threads) {
 		fputs(" and ", f);
 		counted(f, s->threads, "more thread", "more threads");
+	}
+	if (s->goroutines) {
+		fputs(" with ", f);
+		counted(f, s->goroutines, "goroutine", "goroutines");
 	}
 	fputs(", ", f);
 	counted(f, s->execs, "program started", "programs started");
@@ -143,6 +186,15 @@ static void time_line(FILE *f, const struct summary *s, const struct manifest *m
 		counted(f, s->randoms, "call", "calls");
 		fputs(", 16 B at each start of a program\n", f);
 	}
+}
+
+static void declined_line(FILE *f, const struct summary *s)
+{
+	if (!s->declined)
+		return;
+	title(f, "declined");
+	counted(f, s->declined, "request", "requests");
+	fputs(" for io_uring, with ENOSYS, as a replay does\n", f);
 }
 
 static void moved(FILE *f, uint64_t in, uint64_t out)
@@ -262,8 +314,13 @@ static void end_lines(FILE *f, const struct summary *s, const struct capsule_rea
 	if (s->ended)
 		show_status(f, s->status);
 	else
-		fputs("not known", f);
+		fputs(end && capsule_end_is_open(end) ? "still running" : "not known", f);
 	putc('\n', f);
+	if (capsule_signature(rd)[0]) {
+		title(f, "failure");
+		text_plain(f, capsule_signature(rd));
+		putc('\n', f);
+	}
 	title(f, "fidelity");
 	if (!capsule_complete(rd, &why))
 		fprintf(f, "%s%s: what came after is missing", comma(&first), why);
@@ -275,7 +332,10 @@ static void end_lines(FILE *f, const struct summary *s, const struct capsule_rea
 		fputs(comma(&first), f);
 		counted(f, end->lost, "record lost", "records lost");
 	}
-	fputs(first ? "complete\n" : "\n", f);
+	fputs(first ? "complete" : "", f);
+	if (is_attached(capsule_manifest(rd)))
+		fputs(", from the attach on; not what was in memory then, nor what was read and said before", f);
+	putc('\n', f);
 	hole_lines(f, s);
 }
 
@@ -304,9 +364,10 @@ int show_summary(struct capsule_reader *rd, const char *path, FILE *f, struct er
 
 	if (summary_gather(&s, rd, err) < 0)
 		return -err->code;
-	command_lines(f, m, capsule_end(rd) ? capsule_end(rd)->duration : s.last);
+	command_lines(f, m, capsule_end(rd) ? capsule_end(rd)->duration : s.last, capsule_end(rd));
 	process_line(f, &s);
 	time_line(f, &s, m);
+	declined_line(f, &s);
 	peer_lines(f, &s);
 	std_lines(f, &s);
 	file_lines(f, &s);
@@ -386,11 +447,13 @@ static void json_counts(FILE *f, const struct summary *s)
 	json_number(f, "events", s->events);
 	json_number(f, "processes", s->forks + 1);
 	json_number(f, "threads", s->threads);
+	json_number(f, "goroutines", s->goroutines);
 	json_number(f, "programs", s->execs);
 	json_number(f, "signals", s->signals);
 	json_number(f, "clock_readings", s->clocks);
 	json_number(f, "sleeps", s->sleeps);
 	json_number(f, "waits", s->waits);
+	json_number(f, "declined", s->declined);
 	json_number(f, "random_calls", s->randoms);
 	json_number(f, "random_bytes", s->random_bytes);
 	json_number(f, "files_image", s->image);
@@ -434,6 +497,7 @@ int show_summary_json(struct capsule_reader *rd, const char *path, FILE *f, stru
 		fprintf(f, ",\"status\":%" PRId32, s.status);
 	else
 		fputs(",\"status\":null", f);
+	json_text(f, "signature", capsule_signature(rd));
 	fprintf(f, ",\"complete\":%s", capsule_complete(rd, &why) ? "true" : "false");
 	json_text(f, "cut_short", why ? why : "");
 	json_number(f, "lost", end ? end->lost : 0);

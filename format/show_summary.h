@@ -30,8 +30,9 @@ struct summary {
 	uint64_t nholes;
 
 	uint64_t events, last;		/* time of the last event */
+	uint64_t declined;		/* requests for what is not there while recording */
 	uint64_t clocks, sleeps, randoms, random_bytes, waits;
-	uint64_t forks, threads, execs, signals;
+	uint64_t forks, threads, goroutines, execs, signals;
 	uint64_t image, snapshots, snapshot_bytes, absent, dirs, unread;
 	uint64_t synth, synth_bytes;
 	uint64_t written, written_bytes, deleted, changed;

@@ -40,8 +40,9 @@ const char *sc_fate_name(enum sc_fate fate)
 	static const char *const names[] = {
 		[SC_NOROW] = "no row", [SC_RUN] = "run", [SC_SERVE] = "serve", [SC_CLOCK] = "clock",
 		[SC_RANDOM] = "random", [SC_READ] = "read", [SC_WRITE] = "write", [SC_WAIT] = "wait",
-		[SC_SLEEP] = "sleep", [SC_NET] = "net", [SC_OPEN] = "open", [SC_PATH] = "path",
-		[SC_FD] = "fd", [SC_TASK] = "task", [SC_REFUSE] = "refuse",
+		[SC_SLEEP] = "sleep", [SC_TIMED] = "timed", [SC_TIMER] = "timer", [SC_SIGNAL] = "signal", [SC_REAP] = "reap", [SC_NET] = "net", [SC_OPEN] = "open", [SC_PATH] = "path",
+		[SC_OWNER] = "owner", [SC_LOOK] = "look", [SC_FD] = "fd", [SC_TASK] = "task", [SC_REFUSE] = "refuse",
+		[SC_DECLINE] = "decline",
 	};
 
 	return fate < sizeof(names) / sizeof(names[0]) ? names[fate] : "?";

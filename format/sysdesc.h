@@ -24,12 +24,19 @@ enum sc_fate {
 	SC_WRITE,	/* gives bytes to a fd: likewise */
 	SC_WAIT,	/* waits for fds: poll, select, epoll_wait */
 	SC_SLEEP,	/* passes time and nothing else */
+	SC_TIMED,	/* waits for others of the scope: runs, but where it has a time limit its end is recorded */
+	SC_TIMER,	/* a timer of the program's: recorded whole; its expiries are a signal or a readable fd */
+	SC_SIGNAL,	/* a signal to the process or thread args[0]: recorded where that is outside, where the replay has none */
+	SC_REAP,	/* tells of a child's end: runs, and tells of the recorded child */
 	SC_NET,		/* names or makes an end of a connection: connect, accept, bind, ... */
 	SC_OPEN,	/* names a file and gives a fd */
 	SC_PATH,	/* names one or two files */
+	SC_OWNER,	/* gives a file to somebody: recorded, and done in no replay, where files have one owner */
+	SC_LOOK,	/* asks what a file is: recorded; what in it is the machine's is laid over the replay's own answer */
 	SC_FD,		/* changes what a fd leads to, or its inside/outside: socketpair, pipe, fchdir, ... */
 	SC_TASK,	/* fork, exec, exit: followed by tracepoints and ptrace events */
 	SC_REFUSE,	/* can't be recorded truthfully: a hole when it succeeds, ENOSYS when replayed */
+	SC_DECLINE,	/* likewise, and programs have another way: ENOSYS when recorded, too, unless --io-uring=allow */
 };
 
 enum sc_kind {
@@ -38,6 +45,7 @@ enum sc_kind {
 	SC_FDARG,	/* a fd; the first one of a row is the call's object */
 	SC_DIRFD,	/* a fd that the path behind it is relative to, or AT_FDCWD */
 	SC_PTR,		/* a pointer nobody follows */
+	SC_LIMIT,	/* a pointer to a struct timespec, how long to wait at most; NULL: for ever */
 	SC_STR,		/* a path, NUL-terminated */
 	SC_MEM,		/* bytes */
 	SC_IOV,		/* struct iovec[] of args[len_arg] elements; len SC_RET says how many bytes moved in all */
@@ -79,7 +87,8 @@ struct sc_desc {
 	__u8 nargs;
 	__u8 fate;	/* enum sc_fate */
 	__u8 fd;	/* index of the SC_FDARG argument + 1; 0: none */
-	__u8 pad[5];
+	__u8 limit;	/* likewise of the SC_LIMIT argument */
+	__u8 pad[4];
 	struct sc_arg arg[6];
 	__u64 reserved;
 };
@@ -94,6 +103,7 @@ static inline int sc_machine_error(__s64 ret)
 	switch (-ret) {
 	case 5:		/* EIO */
 	case 12:	/* ENOMEM */
+	case 18:	/* EXDEV: how its file systems are mounted */
 	case 23:	/* ENFILE */
 	case 28:	/* ENOSPC */
 	case 30:	/* EROFS */
@@ -108,6 +118,54 @@ static inline int sc_machine_error(__s64 ret)
 static inline int sc_path_error(__s64 ret)
 {
 	return ret == -1 || ret == -13 || sc_machine_error(ret);	/* EPERM, EACCES */
+}
+
+/*
+ * Calls that take something which limits give out, by what that is: they are
+ * counted, so that one which got none is known by its place among them.
+ */
+enum sc_takes { SC_TAKES_NONE, SC_TAKES_MEMORY, SC_TAKES_FD, SC_TAKES };
+static inline int sc_takes(__u32 nr)
+{
+	switch (nr) {
+	case 9: case 12: case 25:			/* mmap, brk, mremap */
+		return SC_TAKES_MEMORY;
+	case 2: case 85: case 257: case 437:		/* open, creat, openat, openat2 */
+	case 22: case 293: case 32: case 72:		/* pipe, pipe2, dup, fcntl: F_DUPFD */
+	case 41: case 53:				/* socket, socketpair */
+	case 213: case 291: case 284: case 290:		/* epoll_create, epoll_create1, eventfd, eventfd2 */
+	case 282: case 289: case 283:			/* signalfd, signalfd4, timerfd_create */
+	case 253: case 294: case 319:			/* inotify_init, inotify_init1, memfd_create */
+		return SC_TAKES_FD;
+	}
+	return SC_TAKES_NONE;
+}
+
+/* Did it get none?  brk() says so by giving back what there was. */
+static inline int sc_got_none(__u32 nr, __u64 arg, __s64 ret)
+{
+	switch (sc_takes(nr)) {
+	case SC_TAKES_MEMORY:
+		return ret == -12 || (nr == 12 && arg && ret != (__s64)arg);	/* ENOMEM */
+	case SC_TAKES_FD:
+		return ret == -24;						/* EMFILE */
+	}
+	return 0;
+}
+
+#define SC_FUTEX 202
+#define SC_FUTEX_FLAGS 0x180u	/* FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME */
+/* Those that wait: FUTEX_WAIT, LOCK_PI, WAIT_BITSET, WAIT_REQUEUE_PI, LOCK_PI2.  To others the argument is a number. */
+#define SC_FUTEX_WAITS (1u << 0 | 1u << 6 | 1u << 9 | 1u << 11 | 1u << 13)
+
+/* Is this SC_TIMED call one that waits, with a time limit? */
+static inline int sc_has_limit(const struct sc_desc *d, __u32 nr, const __u64 *args)
+{
+	__u32 op = (__u32)args[1] & ~SC_FUTEX_FLAGS;
+
+	if (!d->limit || !args[(d->limit - 1) & 7])
+		return 0;
+	return nr != SC_FUTEX || (op < 32 && (SC_FUTEX_WAITS >> op & 1));
 }
 
 #define SC_MAX_RW 0x7ffff000u	/* MAX_RW_COUNT, include/linux/fs.h: no call moves more */

@@ -22,6 +22,7 @@
 #define FD(n)		(#n, SC_FDARG, 0, 0, 0, 0, 0, 0)
 #define DIRFD(n)	(#n, SC_DIRFD, 0, 0, 0, 0, 0, 0)
 #define PTR(n)		(#n, SC_PTR, 0, 0, 0, 0, 0, 0)
+#define LIMIT(n)	(#n, SC_LIMIT, 0, 0, 0, 0, 0, 0)
 
 /* What the program hands over: a path; @size bytes; args[@arg] units; as many bytes as the call took. */
 #define STR(n)		(#n, SC_STR, SC_IN, SC_UNIT, 0, SC_ALWAYS, 0, 0)
@@ -75,17 +76,17 @@
 #define SC_ARG_KIND(n, k, fl, l, la, w, r, u)	k
 #define SC_ARG_INIT(n, k, fl, l, la, w, r, u)	{ k, fl, l, la, w, r, u }
 
-/* Index + 1 of the first descriptor among kinds. */
-#define SC_FIRST_FD_(a, b, c, d, e, f, ...) \
-	((a) == SC_FDARG ? 1 : (b) == SC_FDARG ? 2 : (c) == SC_FDARG ? 3 : \
-	 (d) == SC_FDARG ? 4 : (e) == SC_FDARG ? 5 : (f) == SC_FDARG ? 6 : 0)
-#define SC_FIRST_FD(...) SC_FIRST_FD_(__VA_ARGS__)
+/* Index + 1 of the first argument of @kind among kinds. */
+#define SC_FIRST_(kind, a, b, c, d, e, f, ...) \
+	((a) == kind ? 1 : (b) == kind ? 2 : (c) == kind ? 3 : (d) == kind ? 4 : (e) == kind ? 5 : (f) == kind ? 6 : 0)
+#define SC_FIRST(...) SC_FIRST_(__VA_ARGS__)
 
 #define SC_ROW(nr, name, how, why, ...) \
 	[nr] = { \
 		.nargs = SC_COUNT(__VA_ARGS__), \
 		.fate = how, \
-		.fd = SC_FIRST_FD(SC_EACH(SC_ARG_KIND, ##__VA_ARGS__) 0, 0, 0, 0, 0, 0, 0), \
+		.fd = SC_FIRST(SC_FDARG, SC_EACH(SC_ARG_KIND, ##__VA_ARGS__) 0, 0, 0, 0, 0, 0, 0), \
+		.limit = SC_FIRST(SC_LIMIT, SC_EACH(SC_ARG_KIND, ##__VA_ARGS__) 0, 0, 0, 0, 0, 0, 0), \
 		.arg = { SC_EACH(SC_ARG_INIT, ##__VA_ARGS__) }, \
 	},
 

@@ -115,24 +115,43 @@ void text_shell(FILE *f, const char *word)
 	}
 }
 
+/* The bytes at @s, of @len, that a terminal shows and does not obey; 0: it begins with one that is not so, and has *@skip bytes. */
+static size_t printable(const char *s, size_t len, size_t *skip)
+{
+	uint32_t c = 0;
+	size_t n = utf8_next((const uint8_t *)s, len, &c);
+
+	*skip = n + !n;
+	/* C1 controls and the marks that turn the direction of text are no more printable than C0. */
+	if (c < ' ' || (c >= 0x7f && c < 0xa0) || (c >= 0x200e && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069))
+		return 0;
+	return n;
+}
+
 void text_plain(FILE *f, const char *s)
 {
-	size_t len = strlen(s);
-
-	while (len > 0) {
-		uint32_t c = 0;
-		size_t n = utf8_next((const uint8_t *)s, len, &c);
-
-		/* C1 controls and the marks that turn the direction of text are no more printable than C0. */
-		if (n == 0 || c < ' ' || (c >= 0x7f && c < 0xa0) || (c >= 0x200e && c <= 0x202e) ||
-		    (c >= 0x2066 && c <= 0x2069))
-			putc('?', f);
+	for (size_t len = strlen(s), skip; len > 0; s += skip, len -= skip) {
+		if (printable(s, len, &skip))
+			fwrite(s, 1, skip, f);
 		else
-			fwrite(s, 1, n, f);
-		n += !n;
-		s += n;
-		len -= n;
+			putc('?', f);
 	}
+}
+
+void text_tame(char *s)
+{
+	char *w = s;
+
+	for (size_t len = strlen(s), skip; len > 0; s += skip, len -= skip) {
+		size_t n = printable(s, len, &skip);
+
+		if (n)
+			memmove(w, s, n);
+		else
+			*w = '?';
+		w += n + !n;
+	}
+	*w = 0;
 }
 
 void text_hex(FILE *f, const void *p, size_t len)

@@ -23,6 +23,8 @@ void text_quoted(FILE *f, const void *p, size_t len, size_t max);
 void text_shell(FILE *f, const char *word);
 /* As it is, but with ? for control bytes and what is not UTF-8. */
 void text_plain(FILE *f, const char *s);
+/* The same in its place. */
+void text_tame(char *s);
 void text_hex(FILE *f, const void *p, size_t len);
 
 #endif

@@ -268,18 +268,41 @@ static int read_auxv(pid_t pid, struct vdso_map *ret, struct err *err)
 	return 0;
 }
 
-/* The image ends where reading fails: behind the vDSO there is a hole, or another mapping that does no harm. */
+/* How long an image is, by the @len bytes that it begins with. */
+static size_t image_size(const uint8_t *data, size_t len)
+{
+	const struct image im = { .data = data, .len = len };
+	uint64_t end = 0;
+	Elf64_Ehdr eh;
+	Elf64_Phdr ph;
+
+	if (!get(&im, 0, &eh, sizeof(eh)) || !is_ours(&eh))
+		return len;
+	for (unsigned int i = 0; i < eh.e_phnum; i++) {
+		if (!get_phdr(&im, &eh, i, &ph))
+			return VDSO_MAX_SIZE;
+		if (ph.p_type == PT_LOAD && ph.p_offset < VDSO_MAX_SIZE && ph.p_memsz < VDSO_MAX_SIZE &&
+		    ph.p_offset + ph.p_memsz > end)
+			end = ph.p_offset + ph.p_memsz;
+	}
+	return end < VDSO_MAX_SIZE ? end : VDSO_MAX_SIZE;
+}
+
+/* At the latest, the image ends where reading fails: behind the vDSO there is a hole, or another mapping that does no harm. */
 static size_t read_image(int mem, uint64_t base, uint8_t *buf)
 {
 	const size_t page = 4096;
-	size_t len = 0;
+	size_t len = 0, size = page;
 
-	while (len < VDSO_MAX_SIZE && vdso_read(mem, base + len, buf + len, page) == 0)
+	while (len < size && vdso_read(mem, base + len, buf + len, page) == 0) {
 		len += page;
+		if (len == page)
+			size = image_size(buf, len);
+	}
 	return len;
 }
 
-int vdso_find(pid_t pid, struct vdso_map *ret, struct err *err)
+int vdso_find(pid_t pid, int mem, struct vdso_map *ret, struct err *err)
 {
 	struct vdso_map map = { 0 };
 	int rc;
@@ -292,9 +315,6 @@ int vdso_find(pid_t pid, struct vdso_map *ret, struct err *err)
 	if (!map.base)
 		return err_set(err, ENOENT, "process %d has no vDSO", (int)pid);
 
-	_cleanup_fd_ int mem = vdso_open(pid);
-	if (mem < 0)
-		return err_sys(err, -mem, "opening the memory of process %d", (int)pid);
 	_cleanup_free_ uint8_t *buf = malloc(VDSO_MAX_SIZE);
 	if (!buf)
 		return err_set(err, ENOMEM, "out of memory");
@@ -323,14 +343,11 @@ void vdso_stub(enum vdso_entry e, uint8_t code[VDSO_STUB])
 	code[7] = 0xc3;		/* ret */
 }
 
-int vdso_redirect_to_syscalls(pid_t pid, const struct vdso_map *map, unsigned int *n, struct err *err)
+int vdso_redirect_to_syscalls(int mem, const struct vdso_map *map, unsigned int *n, struct err *err)
 {
 	unsigned int done = 0;
 	uint8_t code[VDSO_STUB];
 
-	_cleanup_fd_ int mem = vdso_open(pid);
-	if (mem < 0)
-		return err_sys(err, -mem, "opening the memory of process %d", (int)pid);
 	for (unsigned int e = 0; e < VDSO_N; e++) {
 		int rc;
 
@@ -339,7 +356,7 @@ int vdso_redirect_to_syscalls(pid_t pid, const struct vdso_map *map, unsigned in
 		vdso_stub(e, code);
 		rc = vdso_write(mem, map->entry[e].addr, code, sizeof(code));
 		if (rc < 0)
-			return err_sys(err, -rc, "redirecting %s of process %d", entries[e].name, (int)pid);
+			return err_sys(err, -rc, "redirecting %s", entries[e].name);
 		done++;
 	}
 	if (n)

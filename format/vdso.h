@@ -43,12 +43,12 @@ struct vdso_map {
 };
 
 /*
- * Reads the auxiliary vector and the vDSO of @pid.  ENOENT: it has no vDSO,
+ * Reads the auxiliary vector and the vDSO of @pid, whose memory is @mem (vdso_open()).  ENOENT: it has no vDSO,
  * or not an x86-64 one (vdso=0, a 32-bit program); then at_random and hwcap2
  * may still be set in @ret.  EBADMSG: not an image that can be understood.
  * Otherwise the system's error: ESRCH, EACCES, EIO (it is gone).
  */
-int vdso_find(pid_t pid, struct vdso_map *ret, struct err *err);
+int vdso_find(pid_t pid, int mem, struct vdso_map *ret, struct err *err);
 
 /* The same for an image in memory; entries as @base + offset. Sets base, size, text and entry[] of @ret. */
 int vdso_parse(const void *image, size_t len, uint64_t base, struct vdso_map *ret, struct err *err);
@@ -66,6 +66,6 @@ int vdso_write(int mem, uint64_t addr, const void *buf, size_t len);
 /* Code for the start of entry @e: makes the system call; getrandom's says ENOSYS, so that callers make it themselves. */
 void vdso_stub(enum vdso_entry e, uint8_t code[VDSO_STUB]);
 /* Puts the stub over every entry that is there. @n (may be NULL): how many. */
-int vdso_redirect_to_syscalls(pid_t pid, const struct vdso_map *map, unsigned int *n, struct err *err);
+int vdso_redirect_to_syscalls(int mem, const struct vdso_map *map, unsigned int *n, struct err *err);
 
 #endif

@@ -21,6 +21,7 @@ enum {
 	FRAME_AIM = 256 << 10,		/* bytes of events that make a frame */
 	ARRAY_HEADER = 5,		/* array 32, always: the count is known last */
 	RESERVE = 8 << 10,
+	END_AIM = 1 << 20,		/* bytes kept free for the end of a recording whose size is limited */
 	MAX_INDEX = 1 << 18,		/* an end frame must stay below CAPSULE_MAX_FRAME; more go unindexed */
 	INDEX_ENTRY = 12,		/* bytes of one, at most */
 };
@@ -35,6 +36,8 @@ static uint64_t reserve(const struct capsule_writer *w)
 
 static int allocate(const struct capsule_writer *w, uint64_t len)
 {
+	if (w->max && w->at + len > w->max)
+		return -EDQUOT;
 	if (fallocate(w->fd, FALLOC_FL_KEEP_SIZE, (off_t)w->at, (off_t)len) == 0)
 		return 0;
 	/* A file system that can't reserve just goes without. */
@@ -66,6 +69,19 @@ static int append(struct capsule_writer *w, const void *data, size_t len, struct
 	sha256_add(w->digest, data, len);
 	w->at += len;
 	return 0;
+}
+
+void capsule_writer_limit(struct capsule_writer *w, uint64_t max)
+{
+	w->max = max;
+}
+
+/* What is buffered goes out uncompressed at worst; the state of files comes at the end. */
+bool capsule_writer_is_full(const struct capsule_writer *w)
+{
+	uint64_t end = w->max / 16 < END_AIM ? w->max / 16 : END_AIM;
+
+	return w->max && (w->broken.code || w->at + w->buf.size + reserve(w) + end > w->max);
 }
 
 void writer_cut(struct capsule_writer *w, uint64_t at, size_t nindex, struct sha256 *digest)
@@ -211,6 +227,14 @@ static int blobs_of_call(struct capsule_writer *w, struct event *e, struct err *
 	return 0;
 }
 
+static bool has_long_segments(const struct event *e)
+{
+	for (uint32_t i = 0; e->kind == EV_CALL && i < e->call.nsegs; i++)
+		if (e->call.segs[i].data && e->call.segs[i].len > CAPSULE_INLINE_MAX)
+			return true;
+	return false;
+}
+
 static int refuse_event(struct err *err)
 {
 	if (err->code == EBADMSG)
@@ -229,7 +253,7 @@ int capsule_write(struct capsule_writer *w, const struct event *e, struct err *e
 	if (!w->unchecked &&
 	    (event_check(e, err) < 0 || (e->kind == EV_FILE && paths_add(&w->paths, &e->file, err) < 0)))
 		return refuse_event(err);
-	if (e->kind != EV_CALL)
+	if (!has_long_segments(e))
 		return append_event(w, e, err);
 	copy = *e;
 	if (blobs_of_call(w, &copy, err) < 0) {

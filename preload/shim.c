@@ -14,6 +14,8 @@
  */
 #include "preload/shim.h"
 
+#include "format/goroutine.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -26,6 +28,13 @@ int shim_clock_gettime(uint64_t clk, struct timespec *ts);
 int shim_gettimeofday(struct timeval *tv, struct timezone *tz);
 time_t shim_time(time_t *t);
 
+/* Three bytes and three each. */
+__asm__(".text\n"
+	"shim_back_rdx:	mov %rcx, %rdx\n	jmp *%r11\n"
+	"shim_back_r10:	mov %rcx, %r10\n	jmp *%r11\n"
+	"shim_back_r8:	mov %rcx, %r8\n	jmp *%r11\n");
+extern const char shim_back_rdx[], shim_back_r10[], shim_back_r8[];
+
 extern const struct shim_head shim_head;
 const struct shim_head shim_head __attribute__((section(".head"), used)) = {
 	.magic = SHIM_MAGIC,
@@ -33,6 +42,7 @@ const struct shim_head shim_head __attribute__((section(".head"), used)) = {
 	.clock_gettime = (uint64_t)shim_clock_gettime,
 	.gettimeofday = (uint64_t)shim_gettimeofday,
 	.time = (uint64_t)shim_time,
+	.back = { (uint64_t)shim_back_rdx, (uint64_t)shim_back_r10, (uint64_t)shim_back_r8 },
 };
 
 static inline uint64_t fs_base(void)
@@ -54,6 +64,20 @@ static inline long ask(long nr, uint64_t a, uint64_t b, uint64_t fs)
 			 : "0"(nr), "D"(a), "S"(b), "r"(r8), "r"(r9)
 			 : "rcx", "r11", "memory");
 	return ret;
+}
+
+/* Whose readings: the goroutine's that runs on the thread, if one does. */
+static inline uint64_t reader(uint64_t fs)
+{
+	const struct shim_private *priv = (const struct shim_private *)SHIM_PRIVATE;
+	uint64_t g;
+	uint32_t number;
+
+	if (__builtin_expect(!priv->number_at, 1))
+		return fs;
+	g = *(const uint64_t *)(fs + GOROUTINE_FS);
+	number = g ? *(const uint32_t *)(g + priv->number_at) : 0;
+	return number ? number | SHIM_GOROUTINE : fs;
 }
 
 /* The calling thread's stream of @clk, or NULL where the thread has no slot. */
@@ -80,9 +104,9 @@ static inline bool reading(uint64_t fs, uint32_t clk, uint64_t *ns)
 	struct shim_stream *s;
 	uint64_t at = 1;
 
-	if (!fs || clk >= SHIM_CLOCKS)
+	if (!fs)
 		return false;
-	s = find(fs, clk);
+	s = find(reader(fs), clk);
 	if (!s || !s->first)
 		return false;
 	__asm__ volatile("xaddq %0, %1" : "+r"(at), "+m"(s->cursor) : : "cc");
@@ -90,6 +114,8 @@ static inline bool reading(uint64_t fs, uint32_t clk, uint64_t *ns)
 		*ns = *(const uint64_t *)(SHIM_SHARED + s->first + 8 * at);
 		return true;
 	}
+	if (s->more)
+		return false;
 	*ns = (uint64_t)s->last + (at - s->count + 1) * SHIM_STEP +
 	      (uint64_t)((const struct shim_shared *)SHIM_SHARED)->skipped;
 	if ((int64_t)*ns > s->until)
@@ -102,7 +128,7 @@ int shim_clock_gettime(uint64_t clk, struct timespec *ts)
 	const uint64_t fs = fs_base();
 	uint64_t ns;
 
-	if (__builtin_expect(!ts || !reading(fs, (uint32_t)clk, &ns), 0))
+	if (__builtin_expect(!ts || (uint32_t)clk >= SHIM_CLOCKS || !reading(fs, (uint32_t)clk, &ns), 0))
 		return (int)ask(SYS_clock_gettime, (uint32_t)clk, (uint64_t)ts, fs);
 	ts->tv_sec = (time_t)(ns / NS_PER_SEC);
 	ts->tv_nsec = (long)(ns % NS_PER_SEC);
@@ -130,7 +156,7 @@ time_t shim_time(time_t *t)
 	const uint64_t fs = fs_base();
 	uint64_t ns;
 
-	if (__builtin_expect(!reading(fs, CLOCK_REALTIME, &ns), 0))
+	if (__builtin_expect(!reading(fs, SHIM_SECONDS, &ns), 0))
 		return ask(SYS_time, (uint64_t)t, 0, fs);
 	if (t)
 		*t = (time_t)(ns / NS_PER_SEC);

@@ -20,6 +20,7 @@ struct assembler {
 	void *ctx;
 	struct map threads;	/* tid → struct parts */
 	struct parts none;	/* of calls without any */
+	struct part clock;	/* the only one of a REC_CLOCK */
 	uint32_t lost;
 	uint64_t strays;
 };
@@ -187,15 +188,11 @@ static struct parts *parts_ended(struct assembler *a, const struct rec_hdr *h)
 	return p;
 }
 
-static int feed_data(struct assembler *a, const struct rec_data *d, size_t len)
+static int feed_data(struct assembler *a, const struct rec_data *d)
 {
 	struct parts *p;
 	struct part *part;
 
-	if (len < sizeof(*d) || d->h.len > len - sizeof(*d)) {
-		a->strays++;
-		return 0;
-	}
 	p = parts_of(a, &d->h);
 	part = p ? part_of(p, d) : NULL;
 	if (!part || part_add(part, d) < 0)
@@ -228,21 +225,30 @@ static int feed_sock(struct assembler *a, const struct rec_sock *s)
 	return 0;
 }
 
-static int feed_call(struct assembler *a, const struct rec_call *c, size_t len)
+static int feed_call(struct assembler *a, const struct rec_call *c)
 {
 	struct rec_call whole = { 0 };
 	struct parts *p;
 	int rc;
 
-	if (len < (c->h.flags & REC_F_FDS ? sizeof(*c) : offsetof(struct rec_call, fd)) || c->inl_len > REC_INLINE) {
-		a->strays++;
-		return 0;
-	}
-	memcpy(&whole, c, c->h.flags & REC_F_FDS ? sizeof(*c) : offsetof(struct rec_call, fd));
+	memcpy(&whole, c, REC_CALL_SIZE(c->h.len));
 	p = parts_ended(a, &c->h);
 	rc = a->ops->call(a->ctx, &whole, p);
 	parts_reset(p);
 	return rc;
+}
+
+static int feed_clock(struct assembler *a, const struct rec_clock *k)
+{
+	struct rec_call c = { .h = k->h, .time = k->time, .args = { k->args[0], k->args[1] }, .nr = k->nr, .goroutine = k->goroutine };
+	struct parts p = { .tid = k->h.tid, .seq = k->h.seq, .part = &a->clock };
+
+	parts_reset(parts_ended(a, &k->h));
+	if (!(k->h.flags & REC_F_PART)) {
+		a->clock = (struct part){ .arg = k->arg, .data = (uint8_t *)k->value, .len = sizeof(k->value) };
+		p.nparts = 1;
+	}
+	return a->ops->call(a->ctx, &c, &p);
 }
 
 static int feed_task(struct assembler *a, const struct rec_task *t)
@@ -258,30 +264,33 @@ static int feed_task(struct assembler *a, const struct rec_task *t)
 	return rc;
 }
 
-static bool is_whole(uint8_t type, size_t len)
+/* 0: it is none. */
+static size_t size_of(const struct rec_hdr *h)
 {
-	switch (type) {
-	case REC_DATA: case REC_CALL: case REC_EINTR:
-		return true;	/* looked at by who reads them */
+	switch (h->type) {
+	case REC_DATA:
+		return REC_DATA_SIZE(h->len);
+	case REC_CALL:
+		return h->len <= 2 ? REC_CALL_SIZE(h->len) : 0;
+	case REC_EINTR:
+		return sizeof(*h);
+	case REC_CLOCK:
+		return sizeof(struct rec_clock);
 	case REC_FD:
-		return len >= sizeof(struct rec_fdinfo);
+		return sizeof(struct rec_fdinfo);
 	case REC_SOCK:
-		return len >= sizeof(struct rec_sock);
-	case REC_FORK: case REC_EXEC: case REC_EXIT: case REC_SIGNAL: case REC_HOLE:
-		return len >= sizeof(struct rec_task);
+		return sizeof(struct rec_sock);
+	case REC_FORK: case REC_EXEC: case REC_EXIT: case REC_SIGNAL: case REC_HALT: case REC_HOLE:
+		return sizeof(struct rec_task);
 	}
-	return false;
+	return 0;
 }
 
-int assemble_feed(struct assembler *a, const void *data, size_t len)
+static int feed_record(struct assembler *a, const struct rec_hdr *h)
 {
-	const struct rec_hdr *h = data;
+	const void *data = h;
 	int rc = 0;
 
-	if (len < sizeof(*h) || !is_whole(h->type, len) || (h->type == REC_CALL && len < offsetof(struct rec_call, fd))) {
-		a->strays++;
-		return 0;
-	}
 	if ((int32_t)(h->lost - a->lost) > 0) {	/* records of other CPUs may bring older counts */
 		rc = a->ops->lost(a->ctx, h->lost - a->lost);
 		a->lost = h->lost;
@@ -290,17 +299,44 @@ int assemble_feed(struct assembler *a, const void *data, size_t len)
 		return rc;
 	switch (h->type) {
 	case REC_DATA:
-		return feed_data(a, data, len);
+		return feed_data(a, data);
 	case REC_FD:
 		return feed_fd(a, data);
 	case REC_SOCK:
 		return feed_sock(a, data);
 	case REC_CALL:
-		return feed_call(a, data, len);
+		return feed_call(a, data);
+	case REC_CLOCK:
+		return feed_clock(a, data);
 	case REC_EINTR:
 		return a->ops->eintr(a->ctx, h->tid);
 	}
 	return feed_task(a, data);
+}
+
+int assemble_feed(struct assembler *a, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+	int rc = 0;
+
+	do {
+		const struct rec_hdr *h = (const void *)p;
+		size_t size = len < sizeof(*h) ? 0 : size_of(h);
+
+		if (!size || size > len) {
+			a->strays++;
+			return 0;
+		}
+		rc = feed_record(a, h);
+		if (h->type == REC_DATA && (h->flags & REC_F_ALONE))
+			break;
+		size = REC_ALIGN(size);
+		if (size >= len)
+			break;
+		p += size;
+		len -= size;
+	} while (rc >= 0);
+	return rc;
 }
 
 void assemble_forget(struct assembler *a, uint32_t tid)

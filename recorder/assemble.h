@@ -51,7 +51,7 @@ struct assembler;
 
 int assembler_new(struct assembler **ret, const struct assembler_ops *ops, void *ctx, struct err *err);
 void assembler_free(struct assembler *a);	/* NULL is fine */
-/* One record of the ring. */
+/* A sample of the ring. */
 int assemble_feed(struct assembler *a, const void *data, size_t len);
 /* A thread is gone. */
 void assemble_forget(struct assembler *a, uint32_t tid);

@@ -3,11 +3,15 @@
 #include "recorder/state.h"
 
 #include "format/cleanup.h"
+#include "format/goroutine.h"
 #include "format/io.h"
 #include "format/sysdesc.h"
 #include "format/vdso.h"
+#include "recorder/blind.h"
 #include "recorder/file_calls.h"
+#include "recorder/kernel.h"
 #include "recorder/objects.h"
+#include "recorder/patch.h"
 #include "recorder/spawn.h"
 #include "recorder/tasks.h"
 
@@ -21,7 +25,7 @@
 
 /* ---- segments --------------------------------------------------------------------- */
 
-static void add_seg(struct ev_call *c, uint8_t arg, uint16_t index, const void *data, size_t len)
+void call_add_seg(struct ev_call *c, uint8_t arg, uint16_t index, const void *data, size_t len)
 {
 	if (c->nsegs < CALL_MAX_SEGS)
 		c->segs[c->nsegs++] = (struct ev_seg){ .arg = arg, .index = index, .len = len, .data = data };
@@ -35,12 +39,19 @@ static bool has_seg(const struct ev_call *c, uint8_t arg)
 	return false;
 }
 
+/* A failure says it all, but for what it hands back; what the kernel could not reach, neither can we. */
+static bool gives_when_failing(unsigned int nr, int64_t ret)
+{
+	for (int i = 0; i < 6 && ret != -EFAULT; i++)
+		if ((sc_table[nr].arg[i].flow & SC_OUT) && sc_table[nr].arg[i].when != SC_OK)
+			return true;
+	return false;
+}
+
 static void add_parts(struct recording *r, struct ev_call *e, const struct rec_call *c, const struct parts *p)
 {
 	bool missing = c->h.flags & REC_F_PART;
 
-	if (c->inl_len)
-		add_seg(e, c->inl_arg, c->inl_index, c->inl, c->inl_len);
 	for (size_t i = 0; i < p->nparts; i++) {
 		const struct part *part = &p->part[i];
 
@@ -48,9 +59,9 @@ static void add_parts(struct recording *r, struct ev_call *e, const struct rec_c
 			continue;	/* for the recorder itself */
 		missing |= part->torn;
 		if (part->len)
-			add_seg(e, part->arg, part->index, part->data, part->len);
+			call_add_seg(e, part->arg, part->index, part->data, part->len);
 	}
-	if (missing) {
+	if (missing && (c->ret >= 0 || gives_when_failing(c->nr, c->ret))) {
 		e->flags |= CALL_PARTIAL;
 		emit_holef(r, "memory", "bytes of this call could not be read, or found no room", "%s of task %u", sc_name(c->nr),
 			   r->task);
@@ -60,7 +71,7 @@ static void add_parts(struct recording *r, struct ev_call *e, const struct rec_c
 static void add_address(struct ev_call *e, uint8_t arg, const uint8_t *addr, uint16_t len)
 {
 	if (len > sizeof(sa_family_t) && !has_seg(e, arg))
-		add_seg(e, arg, 0, addr, len);
+		call_add_seg(e, arg, 0, addr, len);
 }
 
 /* Both ends of the connection: of the new one for accept(). */
@@ -74,76 +85,82 @@ static void add_addresses(struct recording *r, struct ev_call *e, const struct r
 	add_address(e, SEG_REMOTE, s->remote, s->remote_len);
 }
 
+enum { MAX_READY = 65536 };
+
 static void put_u32(uint8_t *p, uint32_t v)
 {
 	for (int i = 0; i < 4; i++)
 		p[i] = (uint8_t)(v >> 8 * i);
 }
 
-/* Pairs {object, events} of the outside fds that were ready; *@buf is the caller's to free. */
+/* Pairs {object, events} of the outside fds that were ready, in their places; *@buf is the caller's to free. */
 static void add_ready(struct recording *r, struct ev_call *e, const struct parts *p, uint8_t **buf)
 {
-	size_t len = 0;
+	size_t len = 0, room = p->nfds + (e->ret > 0 && e->ret < MAX_READY ? (size_t)e->ret : 0);
 
-	if (!p->nfds || !(*buf = malloc(p->nfds * 8)))
+	if (!p->nfds || !(*buf = calloc(room, 8)))
 		return;
 	for (size_t i = 0; i < p->nfds; i++) {
 		uint32_t id = p->fd[i].role == FD_READY ? object_of(r, &p->fd[i].what, p) : 0;
 
 		if (!id || object_is_inner(r, id))
 			continue;
+		while (len / 8 < p->fd[i].pos && len / 8 < room - p->nfds)
+			len += 8;	/* one of the scope's own: object 0 */
 		put_u32(*buf + len, id);
 		put_u32(*buf + len + 4, p->fd[i].events);
 		len += 8;
 	}
 	if (len)
-		add_seg(e, SEG_READY, 0, *buf, len);
-}
-
-/* ---- sendfile, splice and the like ------------------------------------------------------- */
-
-#define MAX_BLIND (256ll << 20)
-
-/* The bytes, from the file that they came from or went to; *@buf is the caller's to free. */
-static bool read_source(struct recording *r, const struct rec_call *c, const struct parts *p, uint8_t **buf)
-{
-	const struct part *off = parts_find(p, REC_ARG_OFFSET);
-	char path[PATH_MAX], host[PATH_MAX];
-	uint64_t at;
-
-	if (c->ret > MAX_BLIND || !off || off->torn || off->len != sizeof(at) ||
-	    !path_of_part(parts_find(p, REC_ARG_SOURCE), path) || path_below(r->opts->rootfs, path, host) < 0)
-		return false;
-	memcpy(&at, off->data, sizeof(at));
-	_cleanup_fd_ int fd = open(host, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0 || !(*buf = malloc((size_t)c->ret)))
-		return false;
-	return io_pread(fd, *buf, (size_t)c->ret, at) == c->ret;
-}
-
-static void add_blind(struct recording *r, struct ev_call *e, const struct rec_call *c, const struct parts *p, uint8_t **buf)
-{
-	if (c->ret <= 0)
-		return;
-	if (read_source(r, c, p, buf)) {
-		add_seg(e, c->nr == SYS_sendfile ? 2 : 1, 0, *buf, (size_t)c->ret);	/* the first that points at memory */
-		return;
-	}
-	e->flags |= CALL_PARTIAL;
-	emit_holef(r, "splice", "its bytes went from descriptor to descriptor without passing the program's memory",
-		   "%s of task %u", sc_name(c->nr), r->task);
+		call_add_seg(e, SEG_READY, 0, *buf, len);
 }
 
 /* ---- calls ---------------------------------------------------------------------------------- */
 
-/* SC_OPEN, SC_PATH: for the files; what leads outside is an event, and what the machine forbade. */
-static bool is_event(const struct rec_call *c, uint32_t obj2)
+/* The machine, or who limits it, did not allow another task. */
+static bool is_failed_fork(const struct rec_call *c)
 {
-	uint8_t fate = sc_table[c->nr].fate;
+	switch (c->nr) {
+	case SYS_clone: case SYS_clone3: case SYS_fork: case SYS_vfork:
+		return c->ret == -EAGAIN || c->ret == -ENOMEM;
+	}
+	return false;
+}
 
-	if (fate == SC_OPEN || fate == SC_PATH)
-		return obj2 != 0 || sc_path_error(c->ret);
-	return fate != SC_TASK;
+/* SC_SIGNAL: is it for nobody of the scope? Whose group is meant is not known, but that it is not the command's. */
+static bool is_for_outside(const struct recording *r, const struct rec_call *c)
+{
+	int32_t whom = (int32_t)c->args[0];
+
+	return whom > 0 ? !task_known(r->tasks, (uint32_t)whom) : whom < -1 && !task_known(r->tasks, 0u - (uint32_t)whom);
+}
+
+/*
+ * SC_OPEN, SC_PATH: for the files; what leads outside is an event, and what the
+ * machine forbade.  SC_LOOK: what a file was found to be; what a link says, and
+ * that there is no file, comes about again, that it has not this attribute may not.
+ */
+static bool is_event(const struct recording *r, const struct rec_call *c, const struct ev_call *e)
+{
+	switch (sc_table[c->nr].fate) {
+	case SC_OPEN: case SC_PATH:
+		return e->obj2 != 0 || (e->flags & CALL_WHOLE) || sc_path_error(c->ret) || sc_got_none(c->nr, 0, c->ret);
+	case SC_OWNER:
+		return c->ret >= 0 || sc_path_error(c->ret);
+	case SC_LOOK:
+		return (e->flags & CALL_WHOLE) || sc_path_error(c->ret) || c->ret == -ENODATA || c->ret == -EOPNOTSUPP ||
+		       (c->ret >= 0 && c->nr != SYS_readlink && c->nr != SYS_readlinkat);
+	case SC_TASK:
+		return is_failed_fork(c);
+	case SC_SIGNAL:
+		return is_for_outside(r, c);
+	}
+	return true;
+}
+
+static bool names_files(uint8_t fate)
+{
+	return fate == SC_OPEN || fate == SC_PATH || fate == SC_OWNER || fate == SC_LOOK || fate == SC_TASK;
 }
 
 static void after_connect(struct recording *r, const struct ev_call *e)
@@ -171,25 +188,46 @@ static void look_for_fds(struct recording *r, const struct rec_call *c, const st
 	}
 }
 
+/* By which path a file was looked at. */
+static void add_base(struct ev_call *e, const struct rec_call *c, const struct parts *p, char path[PATH_MAX])
+{
+	const struct part *base = NULL;
+
+	for (uint8_t i = 0; i < 6 && !base; i++)
+		if (sc_table[c->nr].arg[i].kind == SC_STR)
+			base = parts_find(p, REC_ARG_BASE + i);
+	if (!base && sc_table[c->nr].fate != SC_OPEN)
+		base = parts_find(p, REC_ARG_OPENED);
+	if (base && path_of_part(base, path) && !(base->arg == REC_ARG_OPENED && path_is_synthetic(path)))
+		call_add_seg(e, SEG_BASE, 0, path, strlen(path) + 1);
+}
+
 static void write_call(struct recording *r, struct task *t, const struct rec_call *c, const struct parts *p)
 {
-	_cleanup_free_ uint8_t *ready = NULL, *blind = NULL;
-	struct event e = { .kind = EV_CALL };
+	_cleanup_free_ uint8_t *ready = NULL;
+	struct event e;
+	struct file_facts facts = { 0 };
 	uint8_t fate = sc_table[c->nr].fate;
+	char base[PATH_MAX];
 
+	memset(&e, 0, offsetof(struct event, call.segs));	/* all of it would be a tenth of what a call costs us */
+	e.kind = EV_CALL;
 	e.call.nr = c->nr;
 	e.call.ret = c->ret;
 	memcpy(e.call.args, c->args, sizeof(e.call.args));
 	e.call.obj = object_of(r, &c->fd, p);
-	if (fate == SC_OPEN || fate == SC_PATH || fate == SC_TASK)
-		file_call(r, t, c, p, &e.call.obj2);
-	else if (c->fd2.class)
-		e.call.obj2 = object_of(r, &c->fd2, p);
-	if (!is_event(c, e.call.obj2) || (e.call.obj && fate != SC_NET && object_is_inner(r, e.call.obj)))
+	if (names_files(fate))
+		file_call(r, t, c, p, &facts);
+	e.call.obj2 = names_files(fate) ? facts.made : object_of(r, &c->fd2, p);
+	if ((fate == SC_LOOK && (facts.synthetic || (c->h.flags & REC_F_WHOLE))) || (fate == SC_OPEN && facts.synthetic))
+		e.call.flags |= CALL_WHOLE;
+	if (!is_event(r, c, &e.call) || (e.call.obj && fate != SC_NET && fate != SC_LOOK && object_is_inner(r, e.call.obj)))
 		return;
 	add_parts(r, &e.call, c, p);
+	if (fate == SC_LOOK || fate == SC_OWNER || (fate == SC_OPEN && (e.call.flags & CALL_WHOLE)) || c->nr == SYS_mmap)
+		add_base(&e.call, c, p, base);
 	if (c->h.flags & REC_F_BLIND)
-		add_blind(r, &e.call, c, p, &blind);
+		add_blind(r, &e.call, c, p);
 	if (fate == SC_WAIT)
 		add_ready(r, &e.call, p, &ready);
 	add_addresses(r, &e.call, c, p);
@@ -209,12 +247,57 @@ static void begin(struct recording *r, struct task *t, uint64_t time)
 	r->task = t ? t->number : 0;
 }
 
+#define HALT_NS 1000000000ll	/* so long after its child was stopped a process may stop for that */
+
+/* What we stopped goes on.  Its parent may have been told that it was stopped. */
+static void go_on(struct recording *r, uint32_t tgid)
+{
+	const struct task *t = task_there(r->tasks, tgid);
+	struct task *parent = t ? task_there(r->tasks, t->parent) : NULL;
+
+	guard_continue(tgid);
+	r->continued = true;
+	if (parent)
+		parent->child_stopped = r->now;
+}
+
+/* Nobody would continue who stops because we have stopped its child: script(1) does, for its terminal's sake. */
+static void on_halt(struct recording *r, const struct task *t)
+{
+	struct task *first = t ? task_there(r->tasks, t->tgid) : NULL;
+
+	if (!first || !first->child_stopped || r->now - first->child_stopped > HALT_NS)
+		return;
+	guard_continue(t->tgid);
+	if (!first->halted)
+		emit_holef(r, "stop", "it stops when its child is stopped, which the recorder did: it was continued", "process of task %u", first->number);
+	first->halted = true;
+}
+
+/* What a goroutine does is its own, on whichever thread. */
+static void begin_goroutine(struct recording *r, const struct task *t, const struct rec_goroutine *of)
+{
+	struct event e = { .kind = EV_FORK };
+	struct task *g;
+	bool made;
+
+	if (!t || !of->number || !(g = task_goroutine(r->tasks, t->tgid, of->number, &made)))
+		return;
+	if (made) {
+		e.fork = (struct ev_fork){ .child = g->number, .pid = t->tgid, .tid = t->tid, .thread = true,
+					   .goroutine = of->number, .begins = of->begins };
+		emit(r, &e);
+	}
+	r->task = g->number;
+}
+
 static int on_call(void *ctx, const struct rec_call *c, struct parts *p)
 {
 	struct recording *r = ctx;
 	struct task *t = task_of(r->tasks, c->h.tid);
 
 	begin(r, t, c->time);
+	begin_goroutine(r, t, &c->goroutine);
 	if (t && c->nr < SC_MAX && sc_name(c->nr)) {
 		task_drop_held(t);	/* it was made again: this is its end */
 		if (!is_restart(c->ret))
@@ -223,7 +306,7 @@ static int on_call(void *ctx, const struct rec_call *c, struct parts *p)
 			emit_hole(r, "memory", sc_name(c->nr), "the recorder has no memory for an interrupted call", 1);
 	}
 	if (c->h.flags & REC_F_STOPPED)
-		guard_continue(t ? t->tgid : c->h.tid);
+		go_on(r, t ? t->tgid : c->h.tid);
 	return 0;
 }
 
@@ -235,6 +318,7 @@ static int on_eintr(void *ctx, uint32_t tid)
 	if (!t || !t->held)
 		return 0;
 	begin(r, t, t->held->time);
+	begin_goroutine(r, t, &t->held->goroutine);
 	t->held->ret = -EINTR;
 	write_call(r, t, t->held, t->held_parts);
 	task_drop_held(t);
@@ -264,7 +348,10 @@ static void on_fork(struct recording *r, const struct task *t, const struct rec_
 	e.fork.pid = f->fork.child_tgid;
 	e.fork.tid = f->fork.child;
 	e.fork.thread = f->fork.child_tgid == t->tgid;
-	if (!e.fork.thread)
+	child->parent = e.fork.thread ? t->parent : t->tgid;
+	if (e.fork.thread)
+		files_of_threads(r);
+	else
 		guard_add(r->guard, (pid_t)f->fork.child_tgid);
 	emit(r, &e);
 }
@@ -288,11 +375,13 @@ static void inherit(struct recording *r, pid_t pid, const struct parts *p)
 }
 
 /* The words of /proc/PID/cmdline or environ; *@ret is to be freed, and @text with it. */
-static size_t words_of(char *text, size_t len, const char *const **ret)
+static size_t words_of(char *text, size_t len, bool overwritten, const char *const **ret)
 {
 	const char **words;
 	size_t n = 0;
 
+	while (overwritten && len > 1 && !text[len - 1] && !text[len - 2])
+		len--;		/* what a program that writes over its words leaves behind them */
 	for (size_t i = 0; i < len; i++)
 		n += !text[i];
 	words = calloc(n ? n : 1, sizeof(*words));
@@ -305,7 +394,7 @@ static size_t words_of(char *text, size_t len, const char *const **ret)
 	return n;
 }
 
-static size_t proc_words(pid_t pid, const char *name, char **text, const char *const **words)
+static size_t proc_words(pid_t pid, const char *name, bool ran, char **text, const char *const **words)
 {
 	char path[64];
 	size_t len;
@@ -315,39 +404,71 @@ static size_t proc_words(pid_t pid, const char *name, char **text, const char *c
 		return 0;
 	if (len && (*text)[len - 1])	/* the program may have written over it; the slurp ends with a NUL */
 		len++;
-	return words_of(*text, len, words);
+	return words_of(*text, len, ran, words);
+}
+
+/* Is nothing there but the program and its loader?  Then none of its libraries has read a clock. */
+static bool is_at_its_start(pid_t pid)
+{
+	_cleanup_free_ char *maps = NULL;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+	return io_slurp(path, 1 << 20, &maps, NULL) == 0 && strstr(maps, "/ld-linux-x86-64.so") && !strstr(maps, "/libc.so");
 }
 
 /* Clocks are read by calls from here on. */
-static void redirect_clocks(struct recording *r, pid_t pid, struct ev_exec *e)
+static void redirect_clocks(struct recording *r, pid_t pid, struct ev_exec *e, bool runs)
 {
 	struct vdso_map map = { 0 };
 	struct err err = ERR_INIT;
 	unsigned int n = 0;
+	char path[PATH_MAX] = "/";
 
-	if (vdso_find(pid, &map, &err) == 0 && vdso_redirect_to_syscalls(pid, &map, &n, &err) == 0)
-		e->vdso = n;
-	if (!e->vdso)
-		emit_hole(r, "vdso", e->path, err.code ? err.text : "it has no entry points", 1);
 	_cleanup_fd_ int mem = vdso_open(pid);
+	if (mem < 0)
+		err_sys(&err, -mem, "opening its memory");
+	else if (r->patches ? patch_apply(r->patches, pid, NULL, &n, e->at_random, &err) == 0 :
+		 vdso_find(pid, mem, &map, &err) == 0 && !r->opts->attach.causal &&
+		 vdso_redirect_to_syscalls(mem, &map, &n, &err) == 0)
+		e->vdso = n;
+	proc_link(r, pid, "exe", path);
+	if (!e->vdso && !r->opts->attach.causal)
+		emit_hole(r, "vdso", path, err.code ? err.text : "it has no entry points", 1);
+	if (e->vdso && runs && !is_at_its_start(pid))
+		emit_hole(r, "vdso", path, "it was not stopped at its start, for its parent would have heard of it: its first clock readings may be missing", 1);
 	if (mem >= 0 && map.at_random)
 		vdso_read(mem, map.at_random, e->at_random, sizeof(e->at_random));
 }
 
-static void on_exec(struct recording *r, struct task *t, const struct rec_task *x, const struct parts *p)
+static bool find_goroutines(struct recording *r, pid_t pid)
+{
+	struct goroutine_layout layout = { 0 };
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	task_end_goroutines(r->tasks, (uint32_t)pid);
+	if (fd >= 0)
+		layout = goroutine_layout(fd);
+	kernel_goroutines(r->kernel, (uint32_t)pid, layout.number ? &layout : NULL);
+	return layout.number;
+}
+
+void tell_running(struct recording *r, pid_t pid, const struct ev_exec *x)
 {
 	_cleanup_free_ char *args = NULL, *env = NULL;
 	const char *const *argv = NULL, *const *envp = NULL;
 	char exe[PATH_MAX], cwd[PATH_MAX];
-	struct event e = { .kind = EV_EXEC };
-	pid_t pid = (pid_t)x->h.tid;
+	struct event e = { .kind = EV_EXEC, .exec = *x };
+	bool ran = r->opts->attach.what && !r->first_exec_seen;
 
 	program_files(r, pid, exe, cwd);
+	e.exec.goroutines = find_goroutines(r, pid);
 	e.exec.path = exe;
 	e.exec.cwd = cwd;
-	redirect_clocks(r, pid, &e.exec);
-	e.exec.argc = proc_words(pid, "cmdline", &args, &argv);
-	e.exec.envc = proc_words(pid, "environ", &env, &envp);
+	e.exec.argc = proc_words(pid, "cmdline", ran, &args, &argv);
+	e.exec.envc = proc_words(pid, "environ", ran, &env, &envp);
 	e.exec.argv = argv;
 	e.exec.env = envp;
 	if (!exe[0])
@@ -355,6 +476,15 @@ static void on_exec(struct recording *r, struct task *t, const struct rec_task *
 	emit(r, &e);
 	free((void *)argv);
 	free((void *)envp);
+}
+
+static void on_exec(struct recording *r, struct task *t, const struct rec_task *x, const struct parts *p)
+{
+	struct ev_exec e = { 0 };
+	pid_t pid = (pid_t)x->h.tid;
+
+	redirect_clocks(r, pid, &e, x->exec.heard);
+	tell_running(r, pid, &e);
 	if (!r->first_exec_seen)
 		inherit(r, pid, p);
 	r->first_exec_seen = true;
@@ -368,8 +498,13 @@ static void on_exit_(struct recording *r, struct task *t, const struct rec_task 
 	e.exit.status = x->exit.status;
 	e.exit.group = x->exit.group;
 	emit(r, &e);
-	if (e.exit.group)
+	if (e.exit.group && t->number == 1)
+		r->first_status = e.exit.status;
+	if (e.exit.group) {
 		guard_remove(r->guard, (pid_t)t->tgid);
+		task_end_goroutines(r->tasks, t->tgid);
+		kernel_goroutines(r->kernel, t->tgid, NULL);
+	}
 	task_end(r->tasks, x->h.tid);
 	assemble_forget(r->assembler, x->h.tid);
 }
@@ -420,7 +555,10 @@ static int on_task(void *ctx, const struct rec_task *x, struct parts *p)
 			on_exec(r, t, x, p);
 		}
 		if (x->exec.stopped)
-			guard_continue(x->h.tid);
+			go_on(r, x->h.tid);
+		break;
+	case REC_HALT:
+		on_halt(r, t);
 		break;
 	case REC_EXIT:
 		if (t)
@@ -429,6 +567,10 @@ static int on_task(void *ctx, const struct rec_task *x, struct parts *p)
 	case REC_SIGNAL:
 		e.signal.signo = x->signal.signo;
 		e.signal.code = x->signal.code;
+		e.signal.pid = x->signal.pid;
+		e.signal.uid = x->signal.uid;
+		e.signal.value = x->signal.value;
+		e.signal.group = x->signal.group;
 		emit(r, &e);
 		break;
 	case REC_HOLE:

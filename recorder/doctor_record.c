@@ -6,9 +6,10 @@
 
 int recorder_can(struct err *why)
 {
+	const struct record_opts opts = { .ring = 1 << 20 };
 	struct kernel *k = NULL;
 
-	if (kernel_load(&k, 1 << 20, why) < 0)
+	if (kernel_load(&k, &opts, why) < 0)
 		return -why->code;
 	kernel_free(k);
 	return 0;

@@ -4,6 +4,7 @@
 #include "format/cleanup.h"
 #include "format/io.h"
 #include "format/sysdesc.h"
+#include "recorder/again.h"
 #include "recorder/objects.h"
 
 #include <errno.h>
@@ -103,8 +104,19 @@ static const char *string_of(const struct parts *p, unsigned int arg)
 	return s && !s->torn && !s->kernel && s->len && !s->data[s->len - 1] ? (const char *)s->data : NULL;
 }
 
+/* Before links are followed: /proc/self is another one for who looks. */
+static bool is_synthetic_name(const char *base, const char *name)
+{
+	char path[PATH_MAX];
+
+	if (name[0] == '/')
+		return path_is_synthetic(name);
+	return path_is_synthetic(base) || (strcmp(base, "/") == 0 && snprintf(path, sizeof(path), "/%s", name) > 0 &&
+					   path_is_synthetic(path));
+}
+
 static bool walk_arg(struct recording *r, const struct rec_call *c, const struct parts *p, unsigned int arg, bool follow,
-		     struct walked *ret)
+		     struct walked *ret, struct file_facts *facts)
 {
 	const char *name = string_of(p, arg);
 	char base[PATH_MAX] = "/";
@@ -117,7 +129,9 @@ static bool walk_arg(struct recording *r, const struct rec_call *c, const struct
 			emit_hole(r, "file", name, "the directory that this path is relative to is not known", 1);
 		return false;
 	}
+	facts->synthetic |= is_synthetic_name(base, name);
 	rc = path_walk(ret, r->opts->rootfs, base, name, follow, &walk_ops, r);
+	facts->synthetic |= rc == 0 && path_is_synthetic(ret->path);
 	return rc == 0 && path_is_clean(ret->path, strlen(ret->path));
 }
 
@@ -168,14 +182,14 @@ static void had_effect(struct recording *r, const struct rec_call *c, enum effec
 	}
 }
 
-static void path_call(struct recording *r, const struct rec_call *c, const struct parts *p)
+static void path_call(struct recording *r, const struct rec_call *c, const struct parts *p, struct file_facts *facts)
 {
 	enum effect effect = c->ret >= 0 ? effect_of(c) : LOOKS;
 	struct walked w[2];
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < 6 && n < 2; i++)
-		if (names_a_path(c->nr, i) && walk_arg(r, c, p, i, follows(c), &w[n]))
+		if (names_a_path(c->nr, i) && walk_arg(r, c, p, i, follows(c), &w[n], facts))
 			n++;
 	if (effect == RENAMES && n == 2) {
 		file_renamed(r, w[0].path, w[1].path);
@@ -209,7 +223,8 @@ static void opened_regular(struct recording *r, const struct task *t, const stru
 	file_opened(r, &(struct opened){ .path = path, .pid = (pid_t)t->tgid, .fd = (int)c->ret, .ino = c->fd2.ino, .state = s });
 }
 
-static void opened(struct recording *r, const struct task *t, const struct rec_call *c, const struct parts *p, uint32_t *obj2)
+static void opened(struct recording *r, const struct task *t, const struct rec_call *c, const struct parts *p,
+		   struct file_facts *facts)
 {
 	const struct rec_state *s = state_of(p);
 	char path[PATH_MAX];
@@ -223,27 +238,67 @@ static void opened(struct recording *r, const struct task *t, const struct rec_c
 		return;
 	}
 	if (c->fd2.outside)	/* with regular files among them that were inherited, as when /dev/stdout is opened */
-		*obj2 = object_opened(r, &c->fd2, path);
+		facts->made = object_opened(r, &c->fd2, path, c->fd2.class == FDC_FIFO && file_made(r, path));
 	else if (c->fd2.class == FDC_FILE)
 		opened_regular(r, t, c, p, path);
 	else if (c->fd2.class == FDC_DIR && s && !(s->how_flags & O_PATH))
 		dir_listed(r, path);
 }
 
-void file_call(struct recording *r, const struct task *t, const struct rec_call *c, const struct parts *p, uint32_t *obj2)
+/* What was opened has the name that was given, whole: there is no symlink on the way, and what is above it is known with it. */
+static bool leads_straight(const struct rec_call *c, const struct parts *p, unsigned int arg)
 {
+	const char *name = string_of(p, arg);
+	const struct rec_state *s = state_of(p);
+	char path[PATH_MAX], base[PATH_MAX];
+	size_t n = 0;
+
+	if (!name || !s || (s->how_flags & O_PATH) || c->ret < 0 || c->fd2.class != FDC_FILE || c->fd2.outside ||
+	    !path_of_part(parts_find(p, REC_ARG_OPENED), path))
+		return false;
+	if (name[0] != '/') {
+		if (!path_of_part(parts_find(p, (uint8_t)(REC_ARG_BASE + arg)), base) || strcmp(base, "/") == 0)
+			return false;
+		n = strlen(base) + 1;
+		if (strncmp(path, base, n - 1) != 0 || path[n - 1] != '/')
+			return false;
+	}
+	return strcmp(path + n, name) == 0;
+}
+
+static void open_call(struct recording *r, const struct task *t, const struct rec_call *c, const struct parts *p,
+		      struct file_facts *facts)
+{
+	const char *name = string_of(p, names_a_path(c->nr, 0) ? 0 : 1);
+	bool absolute = name && name[0] == '/';
+	uint64_t holes = r->holes;
 	struct walked w;
 
-	if (sc_table[c->nr].fate != SC_OPEN) {
-		path_call(r, c, p);
+	if (absolute && again_opened(r->again, c, p, name))
 		return;
-	}
 	if (c->ret >= 0)
-		opened(r, t, c, p, obj2);
+		opened(r, t, c, p, facts);
 	/* For the symlinks on the way; what was opened is known better than by its name. */
 	for (unsigned int i = 0; i < 2; i++)
-		if (names_a_path(c->nr, i) && walk_arg(r, c, p, i, true, &w) && (c->ret < 0 || c->fd2.class == FDC_DIR))
+		if (names_a_path(c->nr, i) && !leads_straight(c, p, i) && walk_arg(r, c, p, i, true, &w, facts) && (c->ret < 0 || c->fd2.class == FDC_DIR))
 			looked_at(r, c, &w);
+	if (c->ret >= 0 && !facts->made)
+		facts->synthetic = c->fd2.class == FDC_DIR && path_of_part(parts_find(p, REC_ARG_OPENED), w.path) && path_is_synthetic(w.path);
+	if (absolute && r->holes == holes)
+		again_note(r->again, c, p, name);
+}
+
+void file_call(struct recording *r, const struct task *t, const struct rec_call *c, const struct parts *p, struct file_facts *facts)
+{
+	char path[PATH_MAX];
+
+	if (sc_table[c->nr].fate == SC_OPEN) {
+		open_call(r, t, c, p, facts);
+		return;
+	}
+	if (sc_table[c->nr].fate == SC_LOOK && path_of_part(parts_find(p, REC_ARG_OPENED), path))
+		facts->synthetic |= path_is_synthetic(path);
+	path_call(r, c, p, facts);
 }
 
 /* ---- programs ------------------------------------------------------------------------ */
@@ -304,4 +359,40 @@ void program_files(struct recording *r, pid_t pid, char exe[PATH_MAX], char cwd[
 	}
 	if (cwd[0] && path_walk(&w, r->opts->rootfs, "/", cwd, true, &walk_ops, r) == 0 && !w.absent)
 		file_used(r, w.path, &w.st);
+}
+
+/* ---- of running ones ----------------------------------------------------------------------- */
+
+void file_named(struct recording *r, const char *base, const char *name, pid_t pid, int fd)
+{
+	struct walked w;
+
+	if (path_walk(&w, r->opts->rootfs, base, name, true, &walk_ops, r) < 0 || w.absent || path_is_synthetic(w.path) ||
+	    !path_is_clean(w.path, strlen(w.path)))
+		return;
+	if (S_ISREG(w.st.st_mode))
+		file_held(r, w.path, pid, fd);
+	else if (S_ISDIR(w.st.st_mode))
+		file_used(r, w.path, &w.st);
+}
+
+/* "--config=FILE", too. */
+static void word_named(struct recording *r, const char *cwd, const char *word, pid_t pid)
+{
+	const char *value = strchr(word, '=');
+
+	if (word[0] != '-')
+		file_named(r, cwd, word, pid, -1);
+	if (value && value[1])
+		file_named(r, cwd, value + 1, pid, -1);
+}
+
+void program_words(struct recording *r, pid_t pid)
+{
+	char cwd[PATH_MAX];
+
+	if (!proc_link(r, pid, "cwd", cwd))
+		strcpy(cwd, "/");
+	for (char *const *word = r->opts->argv; word && *word; word++)
+		word_named(r, cwd, *word, pid);
 }

@@ -14,6 +14,8 @@
 #include "recorder/state.h"
 
 int files_new(struct files **ret, struct err *err);
+/* Before the command starts. */
+void files_begin(struct recording *r);
 void files_free(struct files *fs);	/* NULL is fine */
 
 /* A file that is open: where its content can be read, and what it was when it was opened. */
@@ -37,6 +39,13 @@ void file_link(struct recording *r, const char *path, const struct stat *st, con
 void dir_listed(struct recording *r, const char *path);
 bool dir_known(const struct recording *r, const char *path);
 bool file_known(const struct recording *r, const char *path);
+/* Where the content can be read that @path had at the record at hand, in time if the image has it; -ENAMETOOLONG. */
+int file_host(const struct recording *r, const char *path, char host[PATH_MAX]);
+/* Is what is there of the scope's own making? */
+bool file_made(const struct recording *r, const char *path);
+
+/* A process has threads now: what the C library may look at sooner or later, or not at all, as they share out its memory. */
+void files_of_threads(struct recording *r);
 
 /* The scope made it: it was not there, unless the scope itself had removed it. */
 void file_created(struct recording *r, const char *path);
@@ -47,6 +56,8 @@ void file_truncated(struct recording *r, const char *path);
 void file_changed(struct recording *r, const char *path);
 void file_renamed(struct recording *r, const char *from, const char *to);
 
+/* One of the contents that were read is written: true if there are more. Whenever nobody waits for us. */
+bool files_settle(struct recording *r);
 /* A little of what is put off, the hashes of the image's files: true if there is more. For idle times. */
 bool files_idle(struct recording *r);
 /* The states into the capsule. */

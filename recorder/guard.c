@@ -133,6 +133,7 @@ static void guard(const struct shared *s, int fd)
 	for (int i = 0; i < 4; i++) {
 		nanosleep(&pause, NULL);
 		rescue(s);
+		recorder_mend();
 	}
 	_exit(0);
 }

@@ -4,11 +4,15 @@
 #include "format/cleanup.h"
 #include "format/io.h"
 #include "recorder/paths.h"
+#include "recorder/proc.h"
+#include "sandbox/image_root.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -83,10 +87,23 @@ static int take_groups(struct manifest *m, const char *list)
 	return 0;
 }
 
+/* The last of the numbers, that in its own pid namespace. */
+static uint32_t last_number(const char *line, uint32_t otherwise)
+{
+	uint32_t n = otherwise;
+	char *end;
+
+	while (line && *line >= '0' && *line <= '9') {
+		n = (uint32_t)strtoul(line, &end, 10);
+		line = end + strspn(end, " \t");
+	}
+	return n;
+}
+
 static int take_status(struct manifest *m, pid_t pid, struct err *err)
 {
 	_cleanup_free_ char *text = NULL;
-	const char *umask, *ignored, *blocked;
+	const char *umask, *ignored, *blocked, *uid, *gid;
 	char path[64];
 	int rc;
 
@@ -94,8 +111,15 @@ static int take_status(struct manifest *m, pid_t pid, struct err *err)
 	rc = io_slurp(path, 1 << 20, &text, NULL);
 	if (rc < 0)
 		return err_sys(err, -rc, "reading '%s'", path);
+	m->pid = last_number(value_of(text, "NSpid"), (uint32_t)pid);
+	m->pgid = last_number(value_of(text, "NSpgid"), (uint32_t)getpgid(pid));
+	m->sid = last_number(value_of(text, "NSsid"), (uint32_t)getsid(pid));
 	umask = value_of(text, "Umask");
 	m->umask = umask ? (uint32_t)strtoul(umask, NULL, 8) : 022;
+	uid = value_of(text, "Uid");
+	gid = value_of(text, "Gid");
+	if (!uid || !gid || sscanf(uid, "%u %u", &m->uid, &m->euid) != 2 || sscanf(gid, "%u %u", &m->gid, &m->egid) != 2)
+		return err_set(err, EPROTO, "'%s' names no user", path);
 	ignored = value_of(text, "SigIgn");
 	blocked = value_of(text, "SigBlk");
 	m->sig_ignored = ignored ? (int64_t)strtoull(ignored, NULL, 16) : 0;
@@ -148,6 +172,10 @@ static int take_cwd(struct manifest *m, pid_t pid, const struct record_opts *opt
 	char link[64], path[PATH_MAX];
 	ssize_t n;
 
+	if (opts->container) {
+		m->cwd = strdup(opts->container->workdir);
+		return 0;
+	}
 	snprintf(link, sizeof(link), "/proc/%d/cwd", (int)pid);
 	n = readlink(link, path, sizeof(path) - 1);
 	if (n < 0)
@@ -158,9 +186,92 @@ static int take_cwd(struct manifest *m, pid_t pid, const struct record_opts *opt
 	return 0;
 }
 
+static int take_image(struct manifest *m, const struct image *image)
+{
+	m->image = strdup(image->reference);
+	m->image_manifest = strdup(image->manifest);
+	m->image_config = strdup(image->config);
+	m->image_layers = copy_words(image->layers);
+	return m->image && m->image_manifest && m->image_config && m->image_layers ? 0 : -ENOMEM;
+}
+
+/* ---- of a running process ------------------------------------------------------ */
+
+/* The words of /proc/PID/@name; NULL: it can't be read, or no memory. @environment: those of an environment, which a program may have written over. */
+static char **words_of(pid_t pid, const char *name, bool environment)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[64], **words;
+	size_t len, n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	if (io_slurp(path, 8 << 20, &text, &len) < 0)
+		return NULL;
+	while (len && !text[len - 1])
+		len--;		/* a program that writes over its arguments leaves NULs */
+	for (size_t i = 0; i < len; i += strlen(text + i) + 1)
+		n++;
+	words = calloc(n + 1, sizeof(*words));
+	n = 0;
+	for (size_t i = 0; words && i < len; i += strlen(text + i) + 1)
+		if (!environment || strchr(text + i, '='))
+			words[n++] = strdup(text + i);
+	return words;
+}
+
+/* nginx's title still has what it was started with, a word behind the other. */
+static char **words_of_title(const char *title)
+{
+	_cleanup_free_ char *copy = strdup(title);
+	char **words = calloc(strlen(title) / 2 + 2, sizeof(*words)), *save = NULL;
+	size_t n = 0;
+
+	for (char *w = copy && words ? strtok_r(copy, " ", &save) : NULL; w; w = strtok_r(NULL, " ", &save))
+		words[n++] = strdup(w);
+	return words;
+}
+
+char **identity_argv(pid_t pid)
+{
+	static const char master[] = ": master process ";
+	char **words = words_of(pid, "cmdline", false), **real, *at;
+
+	at = words && words[0] ? strstr(words[0], master) : NULL;
+	if (!at || words[1])
+		return words;
+	real = words_of_title(at + sizeof(master) - 1);
+	for (char **w = words; *w; w++)
+		free(*w);
+	free(words);
+	return real;
+}
+
+static unsigned long personality_of(pid_t pid)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/personality", (int)pid);
+	return io_slurp(path, 64, &text, NULL) < 0 ? 0 : strtoul(text, NULL, 16);
+}
+
+static char *say_limits(const struct record_opts *opts)
+{
+	char *s = NULL;
+
+	if (opts->attach.for_ns && opts->max_bytes)
+		return asprintf(&s, "%.3f s, %" PRIu64 " bytes", (double)opts->attach.for_ns / 1e9, opts->max_bytes) < 0 ? NULL : s;
+	if (opts->attach.for_ns)
+		return asprintf(&s, "%.3f s", (double)opts->attach.for_ns / 1e9) < 0 ? NULL : s;
+	if (opts->max_bytes)
+		return asprintf(&s, "%" PRIu64 " bytes", opts->max_bytes) < 0 ? NULL : s;
+	return strdup("");
+}
+
 int identity_of(struct manifest **ret, pid_t pid, const struct record_opts *opts, struct err *err)
 {
 	_cleanup_(cleanup_manifest) struct manifest *m = calloc(1, sizeof(*m));
+	bool running = opts->attach.what;
 
 	if (!m)
 		return err_set(err, ENOMEM, "out of memory");
@@ -169,21 +280,20 @@ int identity_of(struct manifest **ret, pid_t pid, const struct record_opts *opts
 	m->created = now(CLOCK_REALTIME);
 	m->monotonic = now(CLOCK_MONOTONIC);
 	m->boottime = now(CLOCK_BOOTTIME);
-	m->clocks = strdup("exact");
-	m->rootfs = strdup(opts->rootfs);
-	m->image_dirs = copy_words((char *const *)image_dirs);
+	m->clocks = strdup(opts->attach.causal ? "causal" : "exact");
+	m->attached = strdup(running ? opts->attach.what : "");
+	m->limits = say_limits(opts);
+	m->rootfs = strdup(opts->container ? "/" : opts->rootfs);
+	m->image_dirs = copy_words(opts->container ? (char *const[]){ "/", NULL } : (char *const *)image_dirs);
 	m->argv = copy_words(opts->argv);
-	m->env = copy_words(environ);
-	m->uid = getuid();
-	m->euid = geteuid();
-	m->gid = getgid();
-	m->egid = getegid();
-	m->pid = (uint32_t)pid;
-	m->ppid = (uint32_t)getpid();
-	m->pgid = (uint32_t)getpgid(pid);
-	m->sid = (uint32_t)getsid(pid);
-	m->aslr = opts->aslr;
-	if (!m->tool || !m->uuid || !m->clocks || !m->rootfs || !m->image_dirs || !m->argv || !m->env)
+	m->env = running ? words_of(pid, "environ", true) : copy_words(opts->container ? opts->container->env : environ);
+	m->ppid = running ? (uint32_t)proc_parent(pid) : (uint32_t)getpid();
+	m->aslr = running ? !(personality_of(pid) & ADDR_NO_RANDOMIZE) : opts->aslr;
+	m->signature = strdup(opts->signature ? opts->signature : "");
+	if (!m->tool || !m->uuid || !m->clocks || !m->signature || !m->rootfs || !m->image_dirs || !m->argv || !m->env ||
+	    !m->attached || !m->limits)
+		return err_set(err, ENOMEM, "out of memory");
+	if (opts->container && take_image(m, opts->container->image) < 0)
 		return err_set(err, ENOMEM, "out of memory");
 	if (take_status(m, pid, err) < 0)
 		return -err->code;

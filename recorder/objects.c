@@ -105,6 +105,8 @@ static struct object *make(struct objects *os, const struct rec_fd *fd)
 	o->kind = kind_of(fd);
 	if (is_device(fd))	/* as stat() gives it */
 		o->rdev = makedev(fd->rdev >> 20, fd->rdev & 0xfffff);
+	if (fd->class == FDC_TIMER && !(o->path = strdup("anon_inode:[timerfd]")))
+		return NULL;
 	o->id = os->last + 1;
 	if (enter(os, fd, o) < 0)
 		return NULL;
@@ -170,6 +172,23 @@ static bool are_two_ends(const struct object *a, const struct object *b)
 	       memcmp(a->local, b->remote, a->local_len) == 0 && memcmp(a->remote, b->local, a->remote_len) == 0;
 }
 
+static void set_inner(struct recording *r, struct object *a, struct object *b)
+{
+	a->kind = b->kind = OBJ_INNER;
+	tell(r, a);
+	tell(r, b);
+}
+
+/* Unix sockets at the client's end have no name; the kernel knows which is at the other end. */
+static void look_for_far_end(struct recording *r, struct object *o, const struct rec_fd *fd, const struct rec_sock *s)
+{
+	struct object *other = s && s->far_ino ? map_get(&r->objects->by_inode, fd->dev, s->far_ino) : NULL;
+
+	if (other && other != o && o->kind == OBJ_SOCKET && other->kind == OBJ_SOCKET && other->family == AF_UNIX &&
+	    other->type != SOCK_DGRAM)
+		set_inner(r, other, o);
+}
+
 /* Both ends of a connection were seen: it is the scope's own. */
 static void look_for_other_end(struct recording *r, struct object *o)
 {
@@ -180,9 +199,7 @@ static void look_for_other_end(struct recording *r, struct object *o)
 		return;
 	other = map_get(&r->objects->by_ends, there, here);
 	if (other && other != o && other->kind != OBJ_INNER && are_two_ends(o, other)) {
-		o->kind = other->kind = OBJ_INNER;
-		tell(r, other);
-		tell(r, o);
+		set_inner(r, other, o);
 	} else if (map_put(&r->objects->by_ends, here, there, o) < 0) {
 		emit_holef(r, "memory", "the recorder has no memory to find the other end of a connection", "object %u", o->id);
 	}
@@ -206,6 +223,7 @@ uint32_t object_of(struct recording *r, const struct rec_fd *fd, const struct pa
 		tell(r, o);
 		look_for_other_end(r, o);
 	}
+	look_for_far_end(r, o, fd, sock_of(p, fd));
 	return o->id;
 }
 
@@ -226,7 +244,7 @@ static struct object *by_path(const struct objects *os, const struct rec_fd *fd,
 	return NULL;
 }
 
-uint32_t object_opened(struct recording *r, const struct rec_fd *fd, const char *path)
+uint32_t object_opened(struct recording *r, const struct rec_fd *fd, const char *path, bool inner)
 {
 	struct object *o = fd->class == FDC_SYNTH ? by_path(r->objects, fd, path) : find(r->objects, fd);
 	bool news = !o;
@@ -238,6 +256,10 @@ uint32_t object_opened(struct recording *r, const struct rec_fd *fd, const char 
 	if (!o)
 		return 0;
 	news |= set_path(o, path);
+	if (inner && o->kind != OBJ_INNER) {
+		o->kind = OBJ_INNER;
+		news = true;
+	}
 	if (news)
 		tell(r, o);
 	return o->id;
@@ -251,15 +273,10 @@ static uint32_t merge_flags(uint32_t a, uint32_t b)
 	return mode | ((a | b) & (O_APPEND | O_NONBLOCK));
 }
 
-int object_inherited(struct recording *r, const struct rec_fdinfo *f, const char *path, const struct parts *p)
+static int add_fd(struct object *o, const struct rec_fdinfo *f)
 {
-	struct object *o = find(r->objects, &f->what);
 	int32_t *fds;
 
-	if (!o)
-		o = make(r->objects, &f->what);
-	if (!o)
-		return -ENOMEM;
 	fds = reallocarray(o->fds, o->nfds + 1, sizeof(*fds));
 	if (!fds)
 		return -ENOMEM;
@@ -267,8 +284,38 @@ int object_inherited(struct recording *r, const struct rec_fdinfo *f, const char
 	o->fds = fds;
 	o->fds[o->nfds++] = f->fd;
 	o->offset = f->pos;
+	return 0;
+}
+
+/* NULL: no memory. */
+static struct object *found_open(struct recording *r, const struct rec_fdinfo *f, const char *path, const struct parts *p)
+{
+	struct object *o = find(r->objects, &f->what);
+
+	if (!o)
+		o = make(r->objects, &f->what);
+	if (!o || (f->fd >= 0 && add_fd(o, f) < 0))
+		return NULL;
 	set_path(o, path);
 	learn(o, sock_of(p, &f->what));
+	return o;
+}
+
+int object_inherited(struct recording *r, const struct rec_fdinfo *f, const char *path, const struct parts *p)
+{
+	return found_open(r, f, path, p) ? 0 : -ENOMEM;
+}
+
+int object_here(struct recording *r, const struct rec_fdinfo *f, const char *path, const struct parts *p)
+{
+	struct object *o = found_open(r, f, path, p);
+
+	if (!o)
+		return -ENOMEM;
+	if (f->what.class == FDC_PIPE && !f->what.outside)
+		o->kind = OBJ_INNER;
+	look_for_other_end(r, o);
+	look_for_far_end(r, o, &f->what, sock_of(p, &f->what));
 	return 0;
 }
 

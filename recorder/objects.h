@@ -19,9 +19,11 @@ void objects_free(struct objects *os);	/* NULL is fine */
  */
 uint32_t object_of(struct recording *r, const struct rec_fd *fd, const struct parts *p);
 /* A file that was opened, a device or a named pipe: now with its path. */
-uint32_t object_opened(struct recording *r, const struct rec_fd *fd, const char *path);
+uint32_t object_opened(struct recording *r, const struct rec_fd *fd, const char *path, bool inner);
 /* A descriptor that the command began with; told by objects_told(). @path may be NULL. */
 int object_inherited(struct recording *r, const struct rec_fdinfo *fd, const char *path, const struct parts *p);
+/* One that a process had open when the recorder came to it; @f->fd -1: not the first process. */
+int object_here(struct recording *r, const struct rec_fdinfo *f, const char *path, const struct parts *p);
 void objects_tell_inherited(struct recording *r);
 /* The far address that a failed connect() was for, if no other is known. */
 void object_meant(struct recording *r, uint32_t id, const void *addr, size_t len);

@@ -2,6 +2,7 @@
 #include "recorder/paths.h"
 
 #include "format/capsule.h"
+#include "sandbox/image_root.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,6 +27,14 @@ bool path_in_image(const char *path)
 		if (is_below(path, *d))
 			return true;
 	return false;
+}
+
+bool path_in_container(const char *path)
+{
+	for (const char *const *m = container_mounts; *m; m++)
+		if (is_below(path, *m))
+			return false;
+	return !path_is_synthetic(path);
 }
 
 bool path_is_synthetic(const char *path)

@@ -2,6 +2,10 @@
 #include "recorder/state.h"
 
 #include "format/cleanup.h"
+#include "format/signature.h"
+#include "recorder/again.h"
+#include "recorder/blind.h"
+#include "recorder/attach.h"
 #include "recorder/files.h"
 #include "recorder/identity.h"
 #include "recorder/kernel.h"
@@ -22,6 +26,9 @@
 
 enum {
 	LOOK_EVERY = 10,	/* ms: at the ring, without being woken */
+	LOOK_AT_CGROUP = 100,	/* ms: for those who came into it */
+	LOOKS = 100,		/* in a row, before we look after anything else */
+	LINGER = 50,		/* µs: who was stopped opens or executes the next one soon */
 	FLUSH_EVERY = 250,	/* ms: what a killed recorder may lose */
 };
 
@@ -37,11 +44,13 @@ static void write_event(struct recording *r, struct event *e)
 	e->time = r->now > r->start ? (uint64_t)(r->now - r->start) : 0;
 	e->task = r->task;
 	rc = capsule_write(r->w, e, &err);
-	if (rc == 0)
+	if (rc == 0) {
 		r->events++;
-	else if (rc != -EINVAL && rc != -EFBIG)
+		rc = observation_event(r->seen, e, NULL, &err);
+	}
+	if (rc < 0 && rc != -EINVAL && rc != -EFBIG)
 		r->broken = err;
-	else if (e->kind != EV_HOLE)
+	else if (rc < 0 && e->kind != EV_HOLE)
 		emit_hole(r, "event", ev_kind_name(e->kind), err.text, 1);
 }
 
@@ -73,12 +82,15 @@ void emit_holef(struct recording *r, const char *what, const char *why, const ch
 
 struct run {
 	struct recording r;
-	struct kernel *k;
 	struct our_signals signals;
 	struct command cmd;
 	bool ended;		/* the command */
 	bool leave;		/* it has ended, and we were asked to go before its descendants do */
 	int status;
+	struct attached *attached;	/* NULL: a command was started */
+	int64_t looked;		/* at the cgroup */
+	const char *why;	/* it ends, of attach */
+	unsigned int in_vain;	/* times that we waited awake, since one was worth it */
 };
 
 static int64_t boottime(void)
@@ -124,17 +136,73 @@ static void take_signals(struct run *run)
 		reap(run);
 }
 
+/* How long to wait awake for what may come close behind a process that was continued: as long as that pays. */
+static unsigned int patience(struct run *run)
+{
+	if (!run->r.continued)
+		return 0;
+	run->r.continued = false;
+	return run->in_vain < 4 || run->in_vain++ % 16 == 0 ? LINGER : 0;
+}
+
+/* All that is in the ring, and what comes soon. */
+static int look(struct run *run)
+{
+	int n = kernel_consume(run->r.kernel, on_record, &run->r);
+
+	for (int i = 0; i < LOOKS; i++) {
+		bool left = files_settle(&run->r);
+		unsigned int us = left ? 0 : patience(run);
+		int more = kernel_linger(run->r.kernel, us);
+
+		n += more;
+		if (us)
+			run->in_vain = more > 0 ? 0 : run->in_vain + 1;
+		if (!left && more <= 0)
+			break;
+	}
+	return n;
+}
+
+/* Of attach: is one of its limits reached? */
+static bool is_enough(struct run *run)
+{
+	const struct record_opts *o = run->r.opts;
+	int64_t now = boottime();
+
+	if (run->leave)
+		run->why = "told to";
+	else if (o->attach.for_ns && now - run->r.start >= (int64_t)o->attach.for_ns)
+		run->why = "--for";
+	else if (o->max_bytes && capsule_writer_is_full(run->r.w))
+		run->why = "--max-bytes";
+	if (now - run->looked > LOOK_AT_CGROUP * 1000000ll) {
+		attach_look(run->attached);
+		run->looked = boottime();
+	}
+	return run->why;
+}
+
+/* When to look again, ms. */
+static int until_next(const struct run *run)
+{
+	const struct attach_opts *o = &run->r.opts->attach;
+	int64_t left = o->for_ns ? run->r.start + (int64_t)o->for_ns - boottime() : INT64_MAX;
+
+	return left < LOOK_EVERY * 1000000ll ? (left < 0 ? 0 : (int)(left / 1000000)) : LOOK_EVERY;
+}
+
 /* Until the last thread of the scope is gone. */
 static void loop(struct run *run)
 {
-	struct pollfd fds[] = { { .fd = kernel_fd(run->k), .events = POLLIN }, { .fd = run->signals.fd, .events = POLLIN } };
+	struct pollfd fds[] = { { .fd = kernel_fd(run->r.kernel), .events = POLLIN }, { .fd = run->signals.fd, .events = POLLIN } };
 	int64_t flushed = boottime();
-	bool quiet, hashing = false;
+	bool hashing = false;
 	struct err err = ERR_INIT;
 
-	while (!run->leave) {
-		bool over = run->ended && kernel_live(run->k) <= 0;	/* before the last look at the ring */
-		int n = kernel_consume(run->k, on_record, &run->r);
+	while (run->attached ? !is_enough(run) : !run->leave) {
+		bool over = run->ended && kernel_live(run->r.kernel) <= 0;	/* before the last look at the ring */
+		int n = look(run);
 
 		if (over)
 			break;
@@ -143,9 +211,10 @@ static void loop(struct run *run)
 				run->r.broken = err;
 			flushed = boottime();
 		}
+		if (!hashing)
+			n += kernel_rest(run->r.kernel);
 		/* Hashes are for when nothing has happened for a while, and a wake-up ends them. */
-		quiet = poll(fds, 2, hashing ? 0 : LOOK_EVERY) == 0 && n == 0;
-		hashing = quiet && files_idle(&run->r);
+		hashing = poll(fds, 2, hashing ? 0 : until_next(run)) == 0 && n == 0 && files_idle(&run->r);
 		if (fds[1].revents)
 			take_signals(run);
 	}
@@ -161,10 +230,10 @@ static int begin(struct run *run, const struct record_opts *opts, struct err *er
 	run->signals.fd = -1;
 	run->cmd = (struct command){ .pid = -1, .pidfd = -1, .go = -1, .failed = -1 };
 	/* The guard first: it must hold nothing of what follows. */
-	if (guard_start(&r->guard, err) < 0 || kernel_load(&run->k, opts->ring, err) < 0)
+	if (guard_start(&r->guard, err) < 0 || kernel_load(&run->r.kernel, opts, err) < 0)
 		return -err->code;
 	if (tasks_new(&r->tasks, err) < 0 || objects_new(&r->objects, err) < 0 || files_new(&r->files, err) < 0 ||
-	    assembler_new(&r->assembler, &call_ops, r, err) < 0)
+	    sources_new(&r->sources, err) < 0 || again_new(&r->again, err) < 0 || observation_new(&r->seen, err) < 0 || assembler_new(&r->assembler, &call_ops, r, err) < 0)
 		return -err->code;
 	return signals_take(&run->signals, err);
 }
@@ -176,10 +245,29 @@ static int open_capsule(struct run *run, struct err *err)
 
 	if (identity_of(&m, run->cmd.pid, run->r.opts, err) < 0)
 		return -err->code;
+	m->declines = run->cmd.declines;
 	run->r.start = m->boottime;
 	rc = capsule_writer_open(&run->r.w, run->r.opts->file, m, err);
 	manifest_free(m);
+	if (rc == 0 && run->r.opts->max_bytes)
+		capsule_writer_limit(run->r.w, run->r.opts->max_bytes);
 	return rc;
+}
+
+/* What runs already. There is no end of a command to wait for. */
+static int start_attached(struct run *run, struct err *err)
+{
+	pid_t root = attach_root(run->r.opts);
+
+	if (!root)
+		return err_set(err, ESRCH, "there is no process in %s", run->r.opts->attach.what);
+	run->cmd.pid = root;
+	if (open_capsule(run, err) < 0)
+		return -err->code;
+	run->cmd.pid = -1;
+	run->ended = true;
+	setpriority(PRIO_PROCESS, 0, -10);
+	return kernel_attach(run->r.kernel, err) < 0 ? -err->code : attach_all(&run->attached, &run->r, run->r.kernel, root, err);
 }
 
 static int start(struct run *run, struct err *err)
@@ -191,23 +279,28 @@ static int start(struct run *run, struct err *err)
 	first = task_add(run->r.tasks, (uint32_t)run->cmd.pid, (uint32_t)run->cmd.pid);
 	if (!first)
 		return err_set(err, ENOMEM, "out of memory");
+	files_begin(&run->r);
 	guard_add(run->r.guard, run->cmd.pid);
-	if (kernel_follow(run->k, run->cmd.pid, run->cmd.pidfd, err) < 0)
+	if (kernel_follow(run->r.kernel, run->cmd.pid, run->cmd.pidfd, err) < 0)
 		return -err->code;
 	/* Whoever falls behind loses records; the child has its own priority already. */
 	setpriority(PRIO_PROCESS, 0, -10);
-	return kernel_attach(run->k, err);
+	return kernel_attach(run->r.kernel, err);
 }
 
 static void end_run(struct run *run)
 {
-	kernel_free(run->k);
+	kernel_free(run->r.kernel);
+	attach_end(TAKE_PTR(run->attached));
 	command_end(&run->cmd);
 	signals_give_back(&run->signals);
 	assembler_free(run->r.assembler);
 	tasks_forget(run->r.tasks);
+	observation_free(run->r.seen);
 	objects_free(run->r.objects);
 	files_free(run->r.files);
+	sources_free(run->r.sources);
+	again_free(run->r.again);
 	capsule_writer_free(run->r.w);
 	guard_stop(run->r.guard);
 }
@@ -231,25 +324,54 @@ static void finish(struct run *run, struct record_result *ret)
 
 	r->now = boottime();
 	end.duration = (uint64_t)(r->now - r->start);
-	kernel_detach(run->k);
-	kernel_consume(run->k, on_record, r);
+	kernel_detach(run->r.kernel);
+	if (run->attached) {
+		ret->ended = run->why ? run->why : "all gone";
+		snprintf(end.ended, sizeof(end.ended), "%s", ret->ended);
+		ret->longest_stop = attach_end(TAKE_PTR(run->attached));
+	}
+	kernel_consume(run->r.kernel, on_record, r);
 	r->task = 0;
-	if (kernel_lost(run->k) > r->lost)
-		call_ops.lost(r, (uint32_t)(kernel_lost(run->k) - r->lost));
-	if (run->leave && kernel_live(run->k) > 0)
-		emit_hole(r, "task", "end", "the recorder was told to end before these threads had", (uint64_t)kernel_live(run->k));
+	if (kernel_lost(run->r.kernel) > r->lost)
+		call_ops.lost(r, (uint32_t)(kernel_lost(run->r.kernel) - r->lost));
+	if (run->leave && !ret->ended && kernel_live(run->r.kernel) > 0)
+		emit_hole(r, "task", "end", "the recorder was told to end before these threads had", (uint64_t)kernel_live(run->r.kernel));
 	files_finish(r);
+	if (ret->ended)
+		end.status = r->first_status;
+	if (!capsule_end_is_open(&end))
+		observation_end(r->seen, end.status, true);
+	if (signature_derive(end.signature, r->seen, &err) < 0 && !r->broken.code)
+		r->broken = err;
 	end.lost = r->lost;
 	end.holes = r->holes;
 	if (capsule_writer_finish(TAKE_PTR(r->w), &end, &err) < 0 && !r->broken.code)
 		r->broken = err;
 	ret->started = true;
-	ret->status = run->status;
+	ret->status = end.status;
 	ret->events = r->events;
 	ret->holes = r->holes;
+	ret->lost = r->lost;
 	ret->broken = r->broken;
 	if (stat(r->opts->file, &st) == 0)
 		ret->size = (uint64_t)st.st_size;
+}
+
+int attach_run(const struct record_opts *opts, struct record_result *ret, struct err *err)
+{
+	_cleanup_(end_run) struct run run = { 0 };
+
+	*ret = (struct record_result){ 0 };
+	if (begin(&run, opts, err) < 0)
+		return -err->code;
+	if (start_attached(&run, err) < 0) {
+		if (run.r.w)
+			unlink(opts->file);	/* a capsule of nothing */
+		return -err->code;
+	}
+	loop(&run);
+	finish(&run, ret);
+	return 0;
 }
 
 int record_run(const struct record_opts *opts, struct record_result *ret, struct err *err)

@@ -3,6 +3,8 @@
 
 #include "format/cleanup.h"
 #include "format/io.h"
+#include "sandbox/image_root.h"
+#include "sandbox/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +13,8 @@
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+
+extern char **environ;
 
 int signals_take(struct our_signals *ret, struct err *err)
 {
@@ -54,18 +58,29 @@ static int enter_rootfs(const char *rootfs)
 	return chroot(rootfs) < 0 || chdir("/") < 0 ? -errno : 0;
 }
 
+/* What the child says of itself before it waits. */
+struct readiness {
+	bool declines;
+	struct err err;		/* code set: it can't go on */
+};
+
 static void child(const struct record_opts *opts, const struct our_signals *s, int go, int failed)
 {
+	struct readiness ready = { 0 };
+	struct err ignored;
 	char word;
-	int e = 0;
+	int e;
 
+	ready.declines = !opts->io_uring && filter_decline(&ignored) == 0;
+	if (opts->container && container_enter(opts->container, &ready.err) == 0)
+		environ = opts->container->env;
 	/* Before the wait: the manifest is taken meanwhile, from what /proc says of us; @failed says that it may be. */
 	sigaction(SIGCHLD, &s->child, NULL);
 	sigprocmask(SIG_SETMASK, &s->before, NULL);
-	(void)!io_write(failed, &e, sizeof(e));
+	(void)!io_write(failed, &ready, sizeof(ready));
 	if (io_read(go, &word, 1) != 1)
 		_exit(0);	/* the recorder has failed, and says why */
-	e = enter_rootfs(opts->rootfs);
+	e = opts->container ? 0 : enter_rootfs(opts->rootfs);
 	if (!e) {
 		if (!opts->aslr)
 			personality((unsigned long)personality(0xffffffff) | ADDR_NO_RANDOMIZE);
@@ -79,7 +94,8 @@ static void child(const struct record_opts *opts, const struct our_signals *s, i
 
 int command_spawn(struct command *ret, const struct record_opts *opts, const struct our_signals *s, struct err *err)
 {
-	int go[2], failed[2], ready;
+	struct readiness ready = { .err = { .code = ECHILD, .text = "the command's process died" } };
+	int go[2], failed[2];
 
 	*ret = (struct command){ .pid = -1, .pidfd = -1, .go = -1, .failed = -1 };
 	if (pipe2(go, O_CLOEXEC) < 0)
@@ -104,6 +120,11 @@ int command_spawn(struct command *ret, const struct record_opts *opts, const str
 	if (ret->pid < 0)
 		return err_sys(err, errno, "fork");
 	(void)!io_read(ret->failed, &ready, sizeof(ready));
+	if (ready.err.code) {
+		*err = ready.err;
+		return -err->code;
+	}
+	ret->declines = ready.declines;
 	ret->pidfd = (int)syscall(SYS_pidfd_open, ret->pid, 0);
 	return ret->pidfd < 0 ? err_sys(err, errno, "pidfd_open") : 0;
 }

@@ -24,6 +24,7 @@ struct command {
 	int pidfd;
 	int go;			/* a word here, and it calls execve() */
 	int failed;		/* its errno comes here if that fails */
+	bool declines;		/* it gets ENOSYS for the calls that we can't record */
 };
 
 /* Forks; the child waits. Environment, stdio, signals are ours. */

@@ -9,6 +9,7 @@
 
 struct tasks {
 	struct map by_tid;
+	struct map ever;	/* all there were: a signal to one that has ended is no signal to others */
 	uint32_t last;		/* number given */
 };
 
@@ -31,17 +32,55 @@ struct task *task_add(struct tasks *ts, uint32_t tid, uint32_t tgid)
 		free(t);
 		return NULL;
 	}
+	map_put(&ts->ever, tid, 0, ts);
 	t->tid = tid;
 	t->tgid = tgid;
 	t->number = ++ts->last;
 	return t;
 }
 
+bool task_known(const struct tasks *ts, uint32_t tid)
+{
+	return map_get(&ts->ever, tid, 0);
+}
+
+struct task *task_there(const struct tasks *ts, uint32_t tid)
+{
+	return map_get(&ts->by_tid, tid, 0);
+}
+
 struct task *task_of(struct tasks *ts, uint32_t tid)
 {
-	struct task *t = map_get(&ts->by_tid, tid, 0);
+	struct task *t = task_there(ts, tid);
 
 	return t ? t : task_add(ts, tid, tid);
+}
+
+/* In the same table, by process and number; threads have 0 there. */
+struct task *task_goroutine(struct tasks *ts, uint32_t tgid, uint32_t number, bool *made)
+{
+	struct task *t = map_get(&ts->by_tid, tgid, number);
+
+	*made = !t;
+	if (t || !(t = calloc(1, sizeof(*t))))
+		return t;
+	if (map_put(&ts->by_tid, tgid, number, t) < 0) {
+		free(t);
+		return NULL;
+	}
+	t->tid = t->tgid = tgid;
+	t->number = ++ts->last;
+	return t;
+}
+
+void task_end_goroutines(struct tasks *ts, uint32_t tgid)
+{
+	for (size_t i = 0; i < ts->by_tid.room; i++) {
+		const struct map_slot *s = &ts->by_tid.slots[i];
+
+		if (s->value && s->a == tgid && s->b)
+			task_free(map_take(&ts->by_tid, s->a, s->b));
+	}
 }
 
 void task_rename(struct tasks *ts, uint32_t from, uint32_t to)
@@ -99,5 +138,6 @@ void tasks_forget(struct tasks *ts)
 	for (size_t i = 0; i < ts->by_tid.room; i++)
 		task_free(ts->by_tid.slots[i].value);
 	map_clear(&ts->by_tid);
+	map_clear(&ts->ever);
 	free(ts);
 }

@@ -5,7 +5,8 @@
  * as many, from its own epoll set.  We ask that set through a copy of its
  * descriptor, so edges and one-shots are used up as if the guest had asked,
  * and leave out what outside objects say there: a peer may have spoken
- * already what the program is to hear of later.
+ * already what the program is to hear of later.  An event loop does one thing
+ * after the other, so the outside objects keep their places among the others.
  *
  * What the program calls a descriptor in its events (epoll_data) may be an
  * address, and so another one in changed code: it is looked up in
@@ -16,10 +17,11 @@
 #include "replayer/replay.h"
 
 #include "format/cleanup.h"
-#include "format/io.h"
+#include "replayer/procs.h"
+#include "replayer/timers.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/sysmacros.h>
@@ -37,7 +39,9 @@ struct epolled {
 	size_t nentries;
 	struct epoll_event *own;	/* what the set said of the guest's own descriptors */
 	size_t nown, wanted;
+	bool signals;		/* a signalfd is among them */
 	struct epoll_event *outside;
+	size_t *places;			/* of those, among all events */
 	size_t noutside;
 	size_t max;		/* events that there is room for */
 };
@@ -49,34 +53,53 @@ void epolled_free(struct epolled *e)
 	free(e->entries);
 	free(e->own);
 	free(e->outside);
+	free(e->places);
 	free(e);
 }
 
 static void cleanup_epolled(struct epolled **e) { epolled_free(*e); }
 
+static struct live *entry_live(struct replay *r, const struct call *c, struct epolled *e, int fd, dev_t dev, ino_t ino)
+{
+	if (dev != r->anonymous)
+		return object_of_inode(r, dev, ino);
+	e->signals |= is_signalfd(c->t->tgid, fd);
+	return r->timerfds ? timers_live(r, c->t->tgid, fd) : NULL;
+}
+
+/* The number behind @label, which is behind *@at. */
+static bool number(const char **at, const char *label, int base, uint64_t *ret)
+{
+	const char *from = strstr(*at, label);
+	char *end;
+
+	if (!from)
+		return false;
+	from += strlen(label);
+	*ret = strtoull(from, &end, base);
+	*at = end;
+	return end != from;
+}
+
 static int read_entries(struct replay *r, const struct call *c, struct epolled *e)
 {
-	_cleanup_free_ char *text = NULL;
+	const char *text = procs_fdinfo(r->procs, c->t->tgid, (int)c->args[0]);
 	size_t room = 0;
-	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", c->t->tgid, (int)c->args[0]);
-	if (io_slurp(path, 16 << 20, &text, NULL) < 0)
+	if (!text)
 		return -ENOENT;
-	for (char *at = text; (at = strstr(at, "tfd:")); at++)
+	for (const char *at = text; (at = strstr(at, "tfd:")); at++)
 		room++;
 	e->entries = calloc(room + 1, sizeof(*e->entries));
 	if (!e->entries)
 		return -ENOMEM;
-	for (char *at = text; (at = strstr(at, "tfd:")) && e->nentries < room; at++) {
-		unsigned long long data, ino;
-		unsigned int dev;	/* as the kernel has it: 12 bits major, 20 bits minor */
+	for (const char *at = text; (at = strstr(at, "tfd:")) && e->nentries < room;) {
+		uint64_t fd, data, ino, dev;	/* dev as the kernel has it: 12 bits major, 20 bits minor */
 
-		if (sscanf(at, "tfd: %*d events: %*x data: %llx pos:%*d ino:%llx sdev:%x", &data, &ino, &dev) != 3)
+		if (!number(&at, "tfd:", 10, &fd) || !number(&at, "data:", 16, &data) || !number(&at, "ino:", 16, &ino) ||
+		    !number(&at, "sdev:", 16, &dev))
 			return -EINVAL;
-		e->entries[e->nentries++] = (struct entry){
-			.data = data, .l = object_of_inode(r, makedev(dev >> 20, dev & 0xfffff), ino),
-		};
+		e->entries[e->nentries++] = (struct entry){ .data = data, .l = entry_live(r, c, e, (int)fd, makedev(dev >> 20, dev & 0xfffff), ino) };
 	}
 	return 0;
 }
@@ -116,12 +139,13 @@ static int add_outside(struct replay *r, const struct rec_call *rc, struct epoll
 		n = entry_of(e, &r->live[pair[0]]);
 		if (!n || e->noutside == e->max)
 			return -ENOENT;
+		e->places[e->noutside] = i / sizeof(pair);
 		e->outside[e->noutside++] = (struct epoll_event){ .events = pair[1], .data.u64 = n->data };
 	}
 	return 0;
 }
 
-struct epolled *epoll_begin(struct replay *r, const struct call *c, const struct rec_call *rc)
+struct epolled *epoll_begin(struct replay *r, const struct call *c, const struct rec_call *rc, bool *private)
 {
 	_cleanup_(cleanup_epolled) struct epolled *e = calloc(1, sizeof(*e));
 	uint64_t said = (uint64_t)rc->call->ret;
@@ -131,9 +155,15 @@ struct epolled *epoll_begin(struct replay *r, const struct call *c, const struct
 	e->max = c->args[2] < MAX_EVENTS ? c->args[2] : MAX_EVENTS;
 	e->own = calloc(e->max, sizeof(*e->own));
 	e->outside = calloc(e->max, sizeof(*e->outside));
-	if (!e->own || !e->outside || read_entries(r, c, e) < 0 || add_outside(r, rc, e) < 0 || e->noutside > said)
+	e->places = calloc(e->max, sizeof(*e->places));
+	if (!e->own || !e->outside || !e->places || read_entries(r, c, e) < 0 || add_outside(r, rc, e) < 0 || e->noutside > said)
 		return NULL;
 	e->wanted = said - e->noutside;
+	*private = e->signals && !e->noutside;
+	if (*private)
+		return NULL;
+	if (e->signals)
+		e->wanted = 0;
 	return TAKE_PTR(e);
 }
 
@@ -162,6 +192,21 @@ static void ask_set(const struct call *c, struct epolled *e)
 			add_own(e, &ev[i]);
 }
 
+/* The guest's own fill the places that outside objects leave. */
+static void in_order(const struct epolled *e, struct epoll_event *all)
+{
+	size_t own = 0, outside = 0;
+
+	while (own + outside < e->nown + e->noutside)
+		if (outside < e->noutside && (own == e->nown || e->places[outside] <= own + outside)) {
+			all[own + outside] = e->outside[outside];
+			outside++;
+		} else {
+			all[own + outside] = e->own[own];
+			own++;
+		}
+}
+
 bool epoll_complete(struct call *c, struct epolled *e, bool enough)
 {
 	size_t n;
@@ -173,8 +218,13 @@ bool epoll_complete(struct call *c, struct epolled *e, bool enough)
 		return false;
 	c->cont = false;
 	c->ret = (int64_t)n;
-	if (guest_write(c->t->tid, c->args[1], e->own, e->nown * sizeof(*e->own)) < 0 ||
-	    guest_write(c->t->tid, c->args[1] + e->nown * sizeof(*e->own), e->outside, e->noutside * sizeof(*e->outside)) < 0)
+	_cleanup_free_ struct epoll_event *all = calloc(n, sizeof(*all));
+	if (!all) {
+		c->ret = -ENOMEM;
+		return true;
+	}
+	in_order(e, all);
+	if (guest_write(c->t->tid, c->args[1], all, n * sizeof(*all)) < 0)
 		c->ret = -EFAULT;
 	return true;
 }

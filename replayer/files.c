@@ -12,6 +12,7 @@
 #include "format/cli.h"
 #include "format/io.h"
 #include "format/sha256.h"
+#include "sandbox/image.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,8 +29,14 @@
 int open_in(int root, const char *path, int flags)
 {
 	struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
-	long fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
+	long fd;
 
+	/* Where somebody renames or mounts, anywhere, the kernel can't be sure of a "..". */
+	for (int i = 0; i < 1000; i++) {
+		fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
+		if (fd >= 0 || errno != EAGAIN)
+			break;
+	}
 	return fd < 0 ? -errno : (int)fd;
 }
 
@@ -64,33 +71,40 @@ static int check_one(int root, const struct ev_file *f, bool allow_changed, stru
 		       why.text);
 }
 
-int files_check(struct recording *rec, const char *rootfs, bool allow_changed, struct verdict *v, struct err *err)
+int files_check(struct recording *rec, const struct replay_options *run, struct verdict *v, struct err *err)
 {
-	_cleanup_fd_ int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	bool other = run->image && image_wanted(rec->m) && !image_is(run->in, rec->m);
+	_cleanup_fd_ int root = open(run->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (root < 0)
-		return err_sys(err, errno, "root file system '%s'", rootfs);
+		return err_sys(err, errno, "root file system '%s'", run->rootfs);
+	if (other)
+		note_add(&v->changed, "the image: recorded %s, here %s", rec->m->image_manifest, run->in->manifest);
 	for (size_t i = 0; i < rec->nfiles; i++) {
 		const struct ev_file *f = rec->files[i];
 		bool by_hash = f->state == FILE_REGULAR && f->has_hash && !(f->flags & FILE_CONTENT);
 
-		if (by_hash && check_one(root, f, allow_changed, v, err) < 0)
+		if (by_hash && check_one(root, f, other || run->allow_changed, v, err) < 0)
 			return -err->code;
 	}
 	return 0;
 }
 
-static const struct ev_file *recorded_file(const struct recording *rec, const char *path)
+static int compare_path(const void *path, const void *file)
 {
-	for (size_t i = 0; i < rec->nfiles; i++)
-		if (strcmp(rec->files[i]->path, path) == 0)
-			return rec->files[i];
-	return NULL;
+	return strcmp(path, (*(const struct ev_file *const *)file)->path);
+}
+
+const struct ev_file *files_recorded(const struct recording *rec, const char *path)
+{
+	const struct ev_file **f = rec->nfiles ? bsearch(path, rec->files, rec->nfiles, sizeof(*rec->files), compare_path) : NULL;
+
+	return f ? *f : NULL;
 }
 
 static bool can_execute(const struct recording *rec, int root, const char *path)
 {
-	const struct ev_file *f = recorded_file(rec, path);
+	const struct ev_file *f = files_recorded(rec, path);
 	struct stat st;
 
 	if (f)
@@ -123,14 +137,28 @@ void files_find_command(const struct recording *rec, const char *rootfs, const c
 		if (n && path[0] == '/' && can_execute(rec, root, buf))
 			return;
 		path += n + (path[n] == ':');
-		snprintf(buf, len, "%s", rec->tasks[1].execs[0]->path);
+		snprintf(buf, len, "%s", rec->tasks[1].execs[0].path);
 	}
 }
 
+enum { PAGE = 4096 };
+
+/* Pages of zeros are left out: a sparse file is one again, and takes as little room. */
 static int to_fd(void *ctx, const void *data, size_t len, struct err *err)
 {
-	int e = io_write(*(int *)ctx, data, len);
+	static const char zeros[PAGE];
+	int fd = *(int *)ctx, e = 0;
 
+	for (size_t at = 0, n; at < len && !e; at += n) {
+		off_t pos = lseek(fd, 0, SEEK_CUR);
+
+		n = PAGE - (size_t)pos % PAGE;
+		n = n < len - at ? n : len - at;
+		if (n == PAGE && memcmp((const char *)data + at, zeros, PAGE) == 0)
+			e = lseek(fd, PAGE, SEEK_CUR) < 0 ? -errno : 0;
+		else
+			e = io_write(fd, (const char *)data + at, n);
+	}
 	return e < 0 ? err_sys(err, -e, "writing") : 0;
 }
 
@@ -138,12 +166,15 @@ static int write_content(struct recording *rec, const struct ev_file *f, int fd,
 {
 	if (!(f->flags & FILE_CONTENT) || f->size == 0 || !f->has_hash)
 		return 0;
-	return capsule_blob(rec->reader, f->sha256, to_fd, &fd, err);
+	if (capsule_blob(rec->reader, f->sha256, to_fd, &fd, err) < 0)
+		return -err->code;
+	/* What was left out at its end belongs to it. */
+	return ftruncate(fd, lseek(fd, 0, SEEK_CUR)) < 0 ? err_sys(err, errno, "writing") : 0;
 }
 
 int files_content(struct recording *rec, const char *path, int fd, struct err *err)
 {
-	const struct ev_file *f = recorded_file(rec, path);
+	const struct ev_file *f = files_recorded(rec, path);
 
 	if (f)
 		return write_content(rec, f, fd, err);
@@ -162,6 +193,32 @@ static int lay_regular(struct recording *rec, struct layer *layer, const struct 
 	e = write_content(rec, f, fd, err);
 	if (e == 0 && (f->flags & FILE_UNREAD) && ftruncate(fd, (off_t)f->size) < 0)
 		return err_sys(err, errno, "%s", f->path);
+	return e < 0 ? e : layer_mtime(layer, f->path, f->mtime, err);
+}
+
+/* Is it an end of something outside? Then its peer makes it, or nobody can. */
+static bool is_peers(const struct recording *rec, const char *path)
+{
+	for (size_t i = 1; i < rec->nobjects; i++) {
+		const struct ev_object *o = rec->objects[i].o;
+		const struct sockaddr_un *un = o ? (const void *)o->remote.data : NULL;
+
+		if (o && o->kind == OBJ_PIPE && o->path && strcmp(o->path, path) == 0)
+			return true;
+		if (o && o->kind == OBJ_SOCKET && o->family == AF_UNIX && o->remote.len > sizeof(sa_family_t) + strlen(path) &&
+		    strncmp(un->sun_path, path, o->remote.len - sizeof(sa_family_t)) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int lay_special(struct recording *rec, struct layer *layer, const struct ev_file *f, struct err *err)
+{
+	int e;
+
+	if (!(f->flags & (FILE_FIFO | FILE_SOCKET)) || is_peers(rec, f->path))
+		return 0;
+	e = layer_special(layer, f->path, f->flags & FILE_FIFO ? S_IFIFO : S_IFSOCK, f->mode, err);
 	return e < 0 ? e : layer_mtime(layer, f->path, f->mtime, err);
 }
 
@@ -184,7 +241,7 @@ static int lay_one(struct recording *rec, struct layer *layer, const struct ev_f
 	case FILE_REGULAR:
 		return lay_regular(rec, layer, f, err);
 	default:
-		return 0;	/* sockets are made by their peers */
+		return lay_special(rec, layer, f, err);
 	}
 }
 
@@ -222,12 +279,12 @@ static bool resolve_in(int root, const char *dir, char *real)
 
 static bool is_below(const char *path, const char *dir)
 {
-	size_t n = strlen(dir);
+	size_t n = dir[1] ? strlen(dir) : 0;	/* all is below "/" */
 
 	return strncmp(path, dir, n) == 0 && (path[n] == '/' || !path[n]);
 }
 
-static bool synthetic_path(const char *path)
+bool files_synthetic(const char *path)
 {
 	return is_below(path, "/proc") || is_below(path, "/sys") || is_below(path, "/dev");
 }
@@ -240,8 +297,20 @@ static bool under_image(const struct manifest *m, const char *path)
 	return false;
 }
 
+/* As the directory was, or else as it is. */
+static uint32_t dir_mode(const struct recording *rec, int root, const char *path)
+{
+	const struct ev_file *f = files_recorded(rec, path);
+	struct stat st;
+
+	if (f && f->state == FILE_DIR)
+		return f->mode;
+	_cleanup_fd_ int fd = root < 0 ? -1 : open_in(root, path, O_PATH | O_NOFOLLOW);
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) ? st.st_mode & 07777 : 0755;
+}
+
 /* The directory in which a peer will bind its unix socket must be there, and ours. Where it can't be, the connection will be a miss. */
-static void lay_peer_dir(int root, struct layer *layer, const struct rec_object *o)
+static void lay_peer_dir(const struct recording *rec, int root, struct layer *layer, const struct rec_object *o)
 {
 	struct sockaddr_un un = { 0 };
 	struct err ignored = ERR_INIT;
@@ -257,24 +326,47 @@ static void lay_peer_dir(int root, struct layer *layer, const struct rec_object 
 		return;
 	*slash = 0;
 	if (path_is_clean(un.sun_path, strlen(un.sun_path)) && resolve_in(root, un.sun_path, real) && real[1])
-		layer_dir(layer, real, 0755, &ignored);
+		layer_dir(layer, real, dir_mode(rec, root, real), &ignored);
+}
+
+static int lay_fifo(const struct recording *rec, struct layer *layer, const struct ev_object *o, struct err *err)
+{
+	const struct ev_file *f;
+
+	if (!has_own_end(o) || o->kind != OBJ_PIPE || files_synthetic(o->path))
+		return 0;
+	f = files_recorded(rec, o->path);
+	return layer_fifo(layer, o->path, f ? f->mode : 0644, err);
 }
 
 /* A path of the image that the program changed: its directory must be writable, so the layer takes part in it. */
-static int lay_output_dir(struct layer *layer, const struct ev_file *f, struct err *err)
+static int lay_output_dir(const struct recording *rec, int root, struct layer *layer, const struct ev_file *f, struct err *err)
 {
 	char dir[PATH_MAX];
 	char *slash;
 
 	snprintf(dir, sizeof(dir), "%s", f->path);
 	slash = strrchr(dir, '/');
-	if (!slash || slash == dir || synthetic_path(dir))
+	if (!slash || slash == dir || files_synthetic(dir))
 		return 0;
 	*slash = 0;
-	if (layer_dir(layer, dir, 0755, err) < 0 && err->code != EEXIST)
+	_cleanup_fd_ int there = open_in(root, dir, O_PATH | O_DIRECTORY);
+	if (there < 0)
+		return 0;	/* the program makes it */
+	if (layer_dir(layer, dir, dir_mode(rec, root, dir), err) < 0 && err->code != EEXIST)
 		return -err->code;
 	*err = ERR_INIT;
 	return 0;
+}
+
+/* Other names of files that are laid: after all of these are. A failure leaves the file of that name, with the same content. */
+static void lay_link(const struct recording *rec, struct layer *layer, const struct ev_file *f)
+{
+	const struct ev_file *of = f->link && f->link[0] ? files_recorded(rec, f->link) : NULL;
+	struct err ignored = ERR_INIT;
+
+	if (f->state == FILE_REGULAR && of && of->state == FILE_REGULAR && (of->flags & (FILE_CONTENT | FILE_UNREAD)))
+		layer_link(layer, f->path, f->link, &ignored);
 }
 
 int files_lay(void *ctx, struct layer *layer, struct err *err)
@@ -282,16 +374,21 @@ int files_lay(void *ctx, struct layer *layer, struct err *err)
 	const struct replay *r = ctx;
 	struct recording *rec = r->rec;
 
+	_cleanup_fd_ int root = open(r->opts->rootfs ? r->opts->rootfs : rec->m->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	/* Sorted by path: a directory comes before what is in it. */
 	for (size_t i = 0; i < rec->nfiles; i++)
-		if (!synthetic_path(rec->files[i]->path) && lay_one(rec, layer, rec->files[i], err) < 0)
+		if (!files_synthetic(rec->files[i]->path) && lay_one(rec, layer, rec->files[i], err) < 0)
 			return err_in(err, "laying over %s", rec->files[i]->path);
+	for (size_t i = 0; i < rec->nfiles; i++)
+		lay_link(rec, layer, rec->files[i]);
 	for (size_t i = 0; i < rec->noutputs; i++)
-		if (under_image(rec->m, rec->outputs[i]->path) && lay_output_dir(layer, rec->outputs[i], err) < 0)
+		if (under_image(rec->m, rec->outputs[i]->path) && lay_output_dir(rec, root, layer, rec->outputs[i], err) < 0)
 			return err_in(err, "laying over %s", rec->outputs[i]->path);
-	_cleanup_fd_ int root = open(r->opts->rootfs ? r->opts->rootfs : rec->m->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	for (size_t i = 1; root >= 0 && i < rec->nobjects; i++)
-		lay_peer_dir(root, layer, &rec->objects[i]);
+	for (size_t i = 1; root >= 0 && i < rec->nobjects; i++) {
+		lay_peer_dir(rec, root, layer, &rec->objects[i]);
+		if (lay_fifo(rec, layer, rec->objects[i].o, err) < 0)
+			return err_in(err, "laying over %s", rec->objects[i].o->path);
+	}
 	return 0;
 }
 
@@ -306,29 +403,27 @@ static enum file_state state_of(const struct stat *st)
 
 static void compare_one(struct replay *r, const struct ev_file *f)
 {
-	enum file_state now = FILE_ABSENT;
+	struct ev_file now = { .path = f->path, .state = FILE_ABSENT };
 	char then_hex[SHA256_HEX], now_hex[SHA256_HEX], what[160];
-	uint8_t hash[SHA256_LEN];
 	struct err err = ERR_INIT;
 	struct stat st;
 
 	_cleanup_fd_ int fd = open_in(sandbox_root(r->sb), f->path, O_PATH | O_NOFOLLOW);
-	if (fd >= 0 && fstat(fd, &st) == 0)
-		now = state_of(&st);
+	if (fd >= 0 && fstat(fd, &st) == 0) {
+		now.state = state_of(&st);
+		now.mode = st.st_mode & 07777;
+		now.size = (uint64_t)st.st_size;
+		now.has_hash = now.state == FILE_REGULAR && hash_in(sandbox_root(r->sb), f->path, now.sha256, &err) == 0;
+	}
+	saved_file(r, &now);
 	snprintf(what, sizeof(what), "file %s", f->path);
-	if (now != f->state) {
-		diverged(r->v, what, 0, file_state_name(f->state), file_state_name(now));
-		return;
-	}
-	if (now != FILE_REGULAR || !f->has_hash)
-		return;
-	if (hash_in(sandbox_root(r->sb), f->path, hash, &err) < 0) {
+	if (now.state != f->state) {
+		diverged(r->v, what, 0, file_state_name(f->state), file_state_name(now.state));
+	} else if (err.code && f->has_hash) {
 		miss(r, "%s can't be compared", err.text);
-		return;
-	}
-	if (memcmp(hash, f->sha256, sizeof(hash)) != 0) {
+	} else if (now.has_hash && f->has_hash && memcmp(now.sha256, f->sha256, sizeof(now.sha256)) != 0) {
 		sha256_hex(f->sha256, then_hex);
-		sha256_hex(hash, now_hex);
+		sha256_hex(now.sha256, now_hex);
 		diverged(r->v, what, 0, then_hex, now_hex);
 	}
 }
@@ -350,7 +445,7 @@ void files_compare(struct replay *r)
 	for (size_t i = 0; i < r->rec->noutputs; i++) {
 		const char *path = r->rec->outputs[i]->path;
 
-		if (!synthetic_path(path) && !is_inherited(r->rec, path))
+		if (!files_synthetic(path) && !is_inherited(r->rec, path))
 			compare_one(r, r->rec->outputs[i]);
 	}
 }

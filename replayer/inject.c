@@ -17,6 +17,7 @@
 #include "format/cleanup.h"
 #include "format/vdso.h"
 #include "preload/shim.h"
+#include "sandbox/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -145,7 +146,7 @@ static int remote_call(struct remote *r, const uint64_t call[7], int64_t *ret)
 	regs.rdi = call[1];
 	regs.rsi = call[2];
 	regs.rdx = call[3];
-	regs.r10 = call[4];
+	regs.r10 = call[4] | (uint64_t)FILTER_PASS << 32;	/* flags of an int, or no argument */
 	regs.r8 = call[5];
 	regs.r9 = call[6];
 	if (ptrace(PTRACE_SETREGS, r->tid, NULL, &regs) < 0)
@@ -343,13 +344,13 @@ static int prepare(pid_t tid, const struct inject *what, struct injected *ret, s
 	struct vdso_map map;
 	int rc;
 
-	rc = vdso_find(tid, &map, err);
-	if (rc < 0 && rc != -ENOENT)
-		return rc;
-	*err = ERR_INIT;
 	_cleanup_fd_ int mem = vdso_open(tid);
 	if (mem < 0)
 		return err_sys(err, -mem, "opening its memory");
+	rc = vdso_find(tid, mem, &map, err);
+	if (rc < 0 && rc != -ENOENT)
+		return rc;
+	*err = ERR_INIT;
 	rc = put_random(mem, &map, what);
 	if (rc < 0)
 		return err_sys(err, -rc, "writing AT_RANDOM");
@@ -359,7 +360,7 @@ static int prepare(pid_t tid, const struct inject *what, struct injected *ret, s
 	rc = put_shim(tid, mem, &map, what, &ret->why);
 	if (rc < 0)
 		return err_sys(err, -rc, "mapping the shim");
-	rc = vdso_redirect_to_syscalls(tid, &map, &ret->entries, err);
+	rc = vdso_redirect_to_syscalls(mem, &map, &ret->entries, err);
 	if (rc < 0 || ret->why)
 		return rc;
 	rc = redirect_to_shim(mem, &map);
@@ -426,6 +427,16 @@ static int find_entry(const struct shim_private *table, uint64_t fsbase, bool ro
 	return room ? gone : -ENOENT;
 }
 
+static int goroutine_entry(const struct shim_private *table, uint64_t key)
+{
+	uint32_t i = SHIM_HASH(key);
+
+	for (uint32_t n = 0; n < SHIM_THREADS; n++, i = (i + 1) % SHIM_THREADS)
+		if (table->thread[i].fsbase & SHIM_GOROUTINE)
+			return (int)i;
+	return -ENOSPC;
+}
+
 int inject_register(pid_t pid, uint64_t fsbase, uint32_t slot)
 {
 	struct shim_private table;
@@ -437,9 +448,19 @@ int inject_register(pid_t pid, uint64_t fsbase, uint32_t slot)
 	if (rc < 0)
 		return rc;
 	i = find_entry(&table, fsbase, true);
+	if (i < 0 && (fsbase & SHIM_GOROUTINE))
+		i = goroutine_entry(&table, fsbase);	/* most of them are gone, and nobody tells */
 	if (i < 0)
 		return i;
 	return write_entry(pid, (uint32_t)i, (struct shim_thread){ fsbase, (uint64_t)slot + 1 });
+}
+
+int inject_goroutines(pid_t pid, uint32_t number_at)
+{
+	uint64_t value = number_at, there = SHIM_PRIVATE + offsetof(struct shim_private, number_at);
+	struct iovec from = { &value, sizeof(value) }, to = { (void *)there, sizeof(value) };
+
+	return process_vm_writev(pid, &from, 1, &to, 1, 0) == sizeof(value) ? 0 : -errno;
 }
 
 int inject_forget(pid_t pid, uint64_t fsbase)
@@ -456,6 +477,11 @@ int inject_forget(pid_t pid, uint64_t fsbase)
 	if (i < 0)
 		return 0;
 	return write_entry(pid, (uint32_t)i, (struct shim_thread){ fsbase, 0 });
+}
+
+uint64_t inject_back(unsigned int arg)
+{
+	return ((const struct shim_head *)shim_image)->back[arg - 2];
 }
 
 bool inject_marked(const uint64_t args[6], uint64_t *fsbase)

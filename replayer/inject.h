@@ -59,6 +59,12 @@ int inject_register(pid_t pid, uint64_t fsbase, uint32_t slot);
 /* The thread with @fsbase is gone, or another's. 0 also if it was not there. */
 int inject_forget(pid_t pid, uint64_t fsbase);
 
+/* The program of process @pid has goroutines, with their numbers there. */
+int inject_goroutines(pid_t pid, uint32_t number_at);
+
+/* Where to let a system call return if its argument @arg (2, 3 or 4) was changed: see shim_head.back. */
+uint64_t inject_back(unsigned int arg);
+
 /* The call comes from the shim: @fsbase is the thread's. @args: of struct seccomp_data. */
 bool inject_marked(const uint64_t args[6], uint64_t *fsbase);
 /* Of a task in a ptrace stop. 0 or -errno. */

@@ -13,8 +13,12 @@
 
 #include "format/sysdesc.h"
 
+#include <poll.h>
+#include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 enum { LOOK_AHEAD = 64 };
 
@@ -75,23 +79,95 @@ static bool same_kind(const struct rec_object *o, const struct socket_kind *k)
 	       (o->o->type & 0xf) == k->type;
 }
 
-static bool same_object(struct replay *r, const struct rec_call *rc, const struct live *l,
+static bool same_object(struct replay *r, const struct call *c, const struct rec_call *rc, const struct live *l,
 			const struct socket_kind *kind)
 {
 	if (l)
 		return rc->object == l->id;
+	if (rc->object && c->t->goroutine && c->nr == SYS_connect)
+		return !r->live[r->live[rc->object].instead].bound && same_kind(&r->rec->objects[rc->object], kind);
 	return rc->object && !r->live[rc->object].bound && same_kind(&r->rec->objects[rc->object], kind);
+}
+
+/*
+ * A socket that nothing leads to yet is told from others by whom it is for:
+ * changed code may turn to them in another order.
+ */
+static bool same_far_end(const struct call *c, const struct rec_call *rc)
+{
+	int arg = c->nr == SYS_connect ? 1 : c->nr == SYS_sendto ? 4 : -1;
+	const struct ev_seg *to = arg >= 0 && rc->call->nr == c->nr ? call_seg(rc->call, (uint8_t)arg) : NULL;
+	uint8_t now[sizeof(struct sockaddr_storage)];
+	struct bytes then;
+
+	if (!to || !to->data || to->len > sizeof(now) || !c->args[arg])
+		return true;
+	then = (struct bytes){ to->data, to->len };
+	return guest_read(c->t->tid, c->args[arg], now, to->len) < 0 || same_address(&then, now, to->len);
 }
 
 /* A failure that came from the recording machine comes again where it came. */
 static bool same_failure(const struct call *c, const struct rec_call *rc, const struct ev_seg *place)
 {
+	bool reads = sc_table[c->nr].fate == SC_READ;
 	uint64_t before;
 
 	if (rc->call->nr != c->nr || !place->data || place->len != sizeof(before))
 		return false;
 	memcpy(&before, place->data, sizeof(before));
-	return c->t->file_writes >= before && same_question(c, rc->call);
+	if (sc_got_none(rc->call->nr, rc->call->args[0], rc->call->ret))
+		return c->t->taken[sc_takes(c->nr)] >= before && same_question(c, rc->call);
+	return (reads ? c->t->file_reads : c->t->file_writes) >= before && same_question(c, rc->call);
+}
+
+static bool was_ready(const struct rec_call *rc, uint32_t id)
+{
+	const struct ev_seg *s = call_seg(rc->call, SEG_READY);
+
+	uint32_t pair[2];
+
+	for (size_t i = 0; s && s->data && i + sizeof(pair) <= s->len; i += sizeof(pair)) {
+		memcpy(pair, s->data + i, sizeof(pair));
+		if (pair[0] == id)
+			return true;
+	}
+	return false;
+}
+
+bool same_polled(struct replay *r, const struct call *c, const struct rec_call *rc, const struct pollfd *then, int fd)
+{
+	const struct live *l;
+
+	if (fd == then->fd)
+		return true;
+	if (fd < 0 || then->fd < 0)
+		return false;
+	if (!then->revents)
+		return has_company(r, c->t->slot);
+	l = object_of_fd(r, c, fd, NULL, NULL);
+	return l && was_ready(rc, l->id);
+}
+
+/* What a poll() asks: how many descriptors, and which, as far as the record tells; whether it waits. */
+static bool same_poll(struct replay *r, const struct call *c, const struct rec_call *rc)
+{
+	const struct ev_seg *s = call_seg(rc->call, 0);
+	struct pollfd now[64], then;
+	size_t n = c->args[1];
+
+	if ((uint32_t)n != (uint32_t)rc->call->args[1])
+		return false;
+	if (c->nr == SYS_poll && rc->call->nr == SYS_poll && (c->args[2] == 0) != (rc->call->args[2] == 0))
+		return false;
+	if (!s || !s->data || n > sizeof(now) / sizeof(now[0]) || s->len != n * sizeof(now[0]) ||
+	    guest_read(c->t->tid, c->args[0], now, s->len) < 0)
+		return true;
+	for (size_t i = 0; i < n; i++) {
+		memcpy(&then, s->data + i * sizeof(then), sizeof(then));
+		if (!same_polled(r, c, rc, &then, now[i].fd))
+			return false;
+	}
+	return true;
 }
 
 static bool same_call(struct replay *r, const struct call *c, const struct rec_call *rc, const struct live *l,
@@ -100,6 +176,8 @@ static bool same_call(struct replay *r, const struct call *c, const struct rec_c
 	const struct ev_seg *place = rc->call ? call_seg(rc->call, SEG_PLACE) : NULL;
 	int fate = sc_table[c->nr].fate;
 
+	if (fate == SC_TASK)
+		return rc->call && rc->call->nr == c->nr && rc->turn == c->t->nchildren;
 	if (place)
 		return !l && !kind && same_failure(c, rc, place);
 	if (!rc->call || sc_table[rc->call->nr].fate != fate || family(c->nr) != family(rc->call->nr))
@@ -107,51 +185,71 @@ static bool same_call(struct replay *r, const struct call *c, const struct rec_c
 	switch (fate) {
 	case SC_READ:
 	case SC_WRITE:
-		return same_object(r, rc, l, kind);
 	case SC_NET:
-		return same_object(r, rc, l, kind) || (!rc->object && !l);
+		if (!l && !same_far_end(c, rc))
+			return false;
+		return same_object(r, c, rc, l, kind) || (fate == SC_NET && !rc->object && !l);
 	case SC_OPEN: case SC_PATH: case SC_RUN:
 		return false;
+	case SC_WAIT:
+		return family(c->nr) != SYS_poll || same_poll(r, c, rc);
 	case SC_SERVE:
-		return same_question(c, rc->call) && (!sc_table[c->nr].fd || same_object(r, rc, l, kind));
+		return same_question(c, rc->call) && (!sc_table[c->nr].fd || same_object(r, c, rc, l, kind));
+	case SC_TIMER:
+		return c->nr == SYS_alarm || same_question(c, rc->call);
+	case SC_REAP:
+	case SC_SIGNAL:
+		return same_question(c, rc->call);
 	default:
 		return true;
 	}
 }
 
-/* A recorded call that moved something: changed code that makes a call of little weight must not jump over it. */
-static bool weighty(const struct rec_call *rc)
+bool weighty(const struct rec_call *rc)
 {
 	int fate;
 
-	if (!rc->call)
+	if (!rc->call || rc->anytime)
 		return false;
 	fate = sc_table[rc->call->nr].fate;
 	return ((fate == SC_READ || fate == SC_WRITE) && rc->object && rc->call->ret > 0) ||
 	       (fate == SC_NET && rc->made);
 }
 
-/* A call that comes once and at its place: it moved something in or out. How often a program waits is not sure. */
-static bool is_mark(const struct rec_call *rc)
+bool is_mark(const struct rec_call *rc)
 {
 	int fate;
 
-	if (!rc->call || !rc->object)
-		return false;
+	if (!rc->call || rc->told || !rc->object || rc->anytime || rc->aside)
+		return rc->told;
 	fate = sc_table[rc->call->nr].fate;
 	return fate == SC_NET || ((fate == SC_READ || fate == SC_WRITE) && rc->call->ret > 0);
 }
 
 uint32_t next_mark(const struct rec_task *t, size_t at)
 {
-	while (at < t->ncalls && !is_mark(&t->calls[at]))
+	const struct rec_call *rc;
+
+	while ((rc = task_call(t, at)) && !is_mark(rc))
 		at++;
-	return at < t->ncalls ? t->calls[at].order : UINT32_MAX;
+	return rc ? rc->order : UINT32_MAX;
+}
+
+bool ends_waiting(const struct gtask *t)
+{
+	const struct rec_call *rc;
+
+	if (!t->rec)
+		return false;
+	for (size_t i = t->cursor; (rc = task_call(t->rec, i)); i++)
+		if (rc->call)
+			return false;
+	return !t->rec->exited || t->rec->thread || WIFSIGNALED(t->rec->status);
 }
 
 bool marks_are_made(const struct replay *r, uint32_t order)
 {
-	for (const struct gtask *t = r->tasks; t; t = t->next)
+	for (const struct gtask *t = r->tasks; t; t = next_player(r, t))
 		if (t->rec && next_mark(t->rec, t->cursor) < order)
 			return false;
 	for (size_t i = 1; i < r->rec->ntasks; i++)
@@ -162,25 +260,21 @@ bool marks_are_made(const struct replay *r, uint32_t order)
 
 void match_clocks(struct replay *r, struct gtask *t, const struct rec_call *rc)
 {
-	if (is_mark(rc))
-		streams_reach(r->streams, t->slot, rc->order, next_mark(t->rec, t->cursor));
+	if (!is_mark(rc))
+		return;
+	t->last_mark = rc->order;
+	t->next_mark = next_mark(t->rec, t->cursor);
+	t->mark_known = true;
+	streams_reach(r->streams, t->slot, rc->order, t->next_mark);
 }
 
-struct question {
-	struct replay *r;
-	const struct call *c;
-	const struct live *l;
-	const struct socket_kind *kind;
-};
-
-/* The counterpart of the call among @rec's, from @at on; not beyond a call that @stop names. @seen: how many it is away. */
-static const struct rec_call *look(const struct question *q, const struct rec_task *rec, size_t at,
-				   bool (*stop)(const struct rec_call *), size_t *seen)
+const struct rec_call *match_look(const struct question *q, const struct rec_task *rec, size_t at,
+				  bool (*stop)(const struct rec_call *), size_t *seen)
 {
-	*seen = 0;
-	for (size_t i = at; rec && i < rec->ncalls && *seen < LOOK_AHEAD; i++) {
-		const struct rec_call *rc = &rec->calls[i];
+	const struct rec_call *rc;
 
+	*seen = 0;
+	for (size_t i = at; rec && *seen < LOOK_AHEAD && (rc = task_call(rec, i)); i++) {
 		if (!rc->call)
 			continue;	/* a signal: sent when the cursor passes it */
 		if (same_call(q->r, q->c, rc, q->l, q->kind))
@@ -202,7 +296,7 @@ static uint32_t wanted(void *ctx, const struct rec_task *rec, size_t at)
 {
 	const struct question *q = ctx;
 	size_t seen;
-	const struct rec_call *rc = look(q, rec, at, is_mark, &seen);
+	const struct rec_call *rc = match_look(q, rec, at, is_mark, &seen);
 
 	if (!rc)
 		return UINT32_MAX;
@@ -211,13 +305,59 @@ static uint32_t wanted(void *ctx, const struct rec_task *rec, size_t at)
 	return rc->object || is_epoll(q->c) ? rc->order : UINT32_MAX;
 }
 
+/* role_wanted, for a task that has no part yet: a call on an outside object, or its first wait. */
+static uint32_t begun_with(void *ctx, const struct rec_task *rec, size_t at)
+{
+	const struct question *q = ctx;
+	const struct rec_call *rc;
+	size_t seen;
+
+	if (sc_table[q->c->nr].fate == SC_WAIT) {
+		rc = task_call(rec, at);
+		if (!rc || !same_call(q->r, q->c, rc, q->l, q->kind))
+			return UINT32_MAX;
+		/* Of several alike the one whose set has the same number. */
+		return is_epoll(q->c) && rc->call->args[0] != q->c->args[0] ? rc->order / 2 + UINT32_MAX / 2 : rc->order / 2;
+	}
+	rc = match_look(q, rec, at, is_mark, &seen);
+	return rc && rc->object ? rc->order : UINT32_MAX;
+}
+
 /* Is it a call of which the recording tells by the object which thread made it? */
 static bool tells_role(const struct question *q)
 {
 	int fate = sc_table[q->c->nr].fate;
 
 	return is_epoll(q->c) || ((fate == SC_READ || fate == SC_WRITE || fate == SC_NET) &&
-				  (q->l || (q->kind && q->kind->family)));
+				  (q->l ? !is_anytime(q->l->rec) : q->kind && q->kind->family));
+}
+
+void match_begin(struct replay *r, struct call *c)
+{
+	struct socket_kind kind = { 0 };
+	struct question q = { r, c, NULL, &kind };
+	int fate = sc_table[c->nr].fate;
+
+	if (!in_start_up(r, c->t) || (fate != SC_WAIT && fate != SC_READ && fate != SC_WRITE && fate != SC_NET))
+		return;
+	if (fate != SC_WAIT)
+		q.l = object_of_fd(r, c, fate == SC_WRITE ? out_fd(c) : (int)c->args[0], NULL, &kind);
+	if (fate == SC_WAIT || tells_role(&q))
+		start_up_ends(r, c, begun_with, &q);
+}
+
+/*
+ * What a start left behind (a word among its processes) ends a wait that was
+ * recorded with something else: the recorded one is still to come.
+ */
+static const struct rec_call *waits_on(const struct question *q, const struct gtask *t)
+{
+	const struct rec_call *rc;
+
+	if (!q->r->rec->attached || sc_table[q->c->nr].fate != SC_WAIT || !t->cursor || t->let_go != t->cursor)
+		return NULL;
+	rc = task_call(t->rec, t->cursor - 1);
+	return rc && same_call(q->r, q->c, rc, q->l, q->kind) ? rc : NULL;
 }
 
 const struct rec_call *match_call(struct replay *r, struct call *c, const struct live *l,
@@ -226,17 +366,24 @@ const struct rec_call *match_call(struct replay *r, struct call *c, const struct
 	struct question q = { r, c, l, kind };
 	struct gtask *t = c->t;
 	int fate = sc_table[c->nr].fate;
-	bool light = fate == SC_SERVE || fate == SC_WAIT || fate == SC_SLEEP || (!l && !kind);
+	bool light = fate == SC_SERVE || fate == SC_WAIT || fate == SC_SLEEP || fate == SC_TIMER || (!l && !kind) ||
+		     (l && is_anytime(l->rec));
 	const struct rec_call *rc;
 	size_t seen;
 
-	if (tells_role(&q) && !look(&q, t->rec, t->cursor, is_mark, &seen))
+	if (t->goroutine)
+		return goroutine_match(r, c, l, kind);
+	if (tells_role(&q) && !match_look(&q, t->rec, t->cursor, is_mark, &seen))
 		role_take(r, t, wanted, &q);
-	rc = look(&q, t->rec, t->cursor, light ? weighty : NULL, &seen);
+	rc = match_look(&q, t->rec, t->cursor, light ? weighty : NULL, &seen);
 	if (!rc)
-		return NULL;
-	for (const struct rec_call *at = &t->rec->calls[t->cursor]; at < rc; at++, t->cursor++)
-		signals_due(t);
+		return waits_on(&q, t);
+	t->let_go = 0;
+	for (; task_call(t->rec, t->cursor) != rc; t->cursor++)
+		if (rc->call->ret == -EINTR)
+			signals_due(r, t);
+		else
+			signals_pass(r, t);
 	r->v->unused += seen;
 	r->v->matched++;
 	t->cursor++;
@@ -249,17 +396,19 @@ const struct rec_call *match_any(struct replay *r, const struct call *c)
 {
 	const struct rec_task *own = c->t->rec;
 
-	for (size_t k = 0; k < r->rec->ntasks; k++) {
-		const struct rec_task *t = k == 0 ? own : &r->rec->tasks[k];
+	const struct rec_answer *first = NULL;
 
-		for (size_t i = t ? t->ncalls : 0; i-- > 0;) {
-			const struct ev_call *rec = t->calls[i].call;
+	for (size_t i = 0; i < r->rec->nanswers; i++) {
+		const struct rec_answer *a = r->rec->answers[i];
 
-			if (rec && rec->nr == c->nr && same_question(c, rec))
-				return &t->calls[i];
-		}
+		if (a->rc.call->nr != c->nr || !same_question(c, a->rc.call))
+			continue;
+		if (own && a->task == own->id)
+			return &a->rc;
+		if (!first || a->task < first->task)
+			first = a;
 	}
-	return NULL;
+	return first ? &first->rc : NULL;
 }
 
 static unsigned int message_index(const struct rec_call *rc)
@@ -272,12 +421,9 @@ static unsigned int message_index(const struct rec_call *rc)
 /* The following recorded call, if it is message @index of the same recvmmsg or sendmmsg. */
 const struct rec_call *next_message(struct replay *r, struct gtask *t, const struct rec_call *rc, unsigned int index)
 {
-	const struct rec_call *next;
+	const struct rec_call *next = t->rec ? recording_call_at(r->rec, t->rec, t->cursor) : NULL;
 
-	if (!t->rec || t->cursor >= t->rec->ncalls)
-		return NULL;
-	next = &t->rec->calls[t->cursor];
-	if (!next->call || next->call->nr != rc->call->nr || next->object != rc->object || message_index(next) != index)
+	if (!next || !next->call || next->call->nr != rc->call->nr || next->object != rc->object || message_index(next) != index)
 		return NULL;
 	t->cursor++;
 	match_clocks(r, t, next);

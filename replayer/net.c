@@ -9,13 +9,16 @@
 #include "format/sysdesc.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static bool has_peer(const struct ev_object *o)
@@ -23,13 +26,15 @@ static bool has_peer(const struct ev_object *o)
 	return o && (o->family == AF_INET || o->family == AF_INET6 || o->family == AF_UNIX);
 }
 
-static bool same_address(const struct bytes *a, const uint8_t *b, size_t len)
+bool same_address(const struct bytes *a, const uint8_t *b, size_t len)
 {
 	size_t n = a->len < len ? a->len : len;
 
-	/* sin6_scope_id and what lies behind a port may be padding; family, port and address are not. */
+	/* sin6_scope_id and what lies behind a port or a path's end may be padding; family, port and address are not. */
 	if (n >= sizeof(struct sockaddr_in) && a->data[0] == AF_INET)
 		n = 8;
+	if (n > 2 && a->data[0] == AF_UNIX && a->data[2])
+		n = 2 + strnlen((const char *)a->data + 2, n - 2);
 	return n >= 2 && memcmp(a->data, b, n) == 0;
 }
 
@@ -40,6 +45,7 @@ static struct live *connection_to(struct replay *r, const uint8_t *addr, size_t 
 		struct live *l = &r->live[i];
 
 		if (!l->bound && !l->rec->inner && l->rec->o && l->rec->o->kind == OBJ_SOCKET && !l->rec->o->nfds &&
+		    (l->rec->connected || (l->rec->o->type & 0xf) != SOCK_STREAM) &&
 		    l->rec->o->remote.len && same_address(&l->rec->o->remote, addr, len))
 			return l;
 	}
@@ -71,7 +77,7 @@ static void connect_to_peer(struct replay *r, struct call *c, struct live *l, co
 		return;
 	}
 	/* A second connect() asks how the first one went. */
-	e = l->made ? 0 : peer_connect(r, l, copy, &to);
+	e = l->made ? 0 : peer_connect(r, l, rc && rc->object ? &r->live[rc->object] : l->id < r->rec->nobjects ? l : NULL, copy, &to);
 	c->ret = rc ? rc->call->ret : e;
 	if (e < 0 && e != -EINPROGRESS && !l->rec->async_error)
 		miss(r, "no peer for %s: %s", outside_name(l->rec, name, sizeof(name)), strerror(-e));
@@ -110,6 +116,27 @@ static void connect_inside(struct replay *r, struct call *c, struct live *l, con
 	call_go_on(c, true);
 }
 
+/* A unix path that is relative is relative to the task's directory; one too long for an address stays as it is. */
+static void make_absolute(const struct call *c, uint8_t *addr, size_t *len, size_t room)
+{
+	struct sockaddr_un *un = (void *)addr, full = { .sun_family = AF_UNIX };
+	char link[64], cwd[PATH_MAX];
+	ssize_t n;
+
+	if (un->sun_family != AF_UNIX || *len <= sizeof(sa_family_t) || !un->sun_path[0] || un->sun_path[0] == '/')
+		return;
+	snprintf(link, sizeof(link), "/proc/%d/cwd", c->t->tid);
+	n = readlink(link, cwd, sizeof(cwd) - 1);
+	if (n <= 0 || room < sizeof(full))
+		return;
+	cwd[n] = 0;
+	n = snprintf(full.sun_path, sizeof(full.sun_path), "%s/%.*s", cwd, (int)(*len - sizeof(sa_family_t)), un->sun_path);
+	if (n <= 0 || (size_t)n >= sizeof(full.sun_path))
+		return;
+	memcpy(addr, &full, sizeof(full));
+	*len = sizeof(full);
+}
+
 static void answer_connect(struct replay *r, struct call *c)
 {
 	size_t len = c->args[2] < sizeof(struct sockaddr_storage) ? c->args[2] : sizeof(struct sockaddr_storage);
@@ -127,7 +154,7 @@ static void answer_connect(struct replay *r, struct call *c)
 	}
 	rc = match_call(r, c, l, &kind);
 	if (rc && !l && rc->object)
-		l = &r->live[rc->object];
+		l = c->t->goroutine ? &r->live[TAKE(r->live[rc->object].instead, 0)] : &r->live[rc->object];
 	if (l && l->rec->inner) {
 		connect_inside(r, c, l, &st);
 		return;
@@ -138,8 +165,10 @@ static void answer_connect(struct replay *r, struct call *c)
 		c->ret = rc->call->ret;
 		return;
 	}
-	if (!rc && !l)
+	if (!rc && !l && !c->t->goroutine)	/* another one will be made of what it says: script_continue() */
 		l = connection_to(r, addr, len);
+	if (!rc && !l)
+		l = script_more(r, addr, len);
 	if (!l) {
 		/* A server of the guest's own may be there; nobody else is. */
 		if (kind.family != AF_UNIX && !guest_listens(addr, len))
@@ -147,6 +176,7 @@ static void answer_connect(struct replay *r, struct call *c)
 		call_go_on(c, false);
 		return;
 	}
+	make_absolute(c, addr, &len, sizeof(addr));
 	connect_to_peer(r, c, l, rc, &st, addr, len);
 }
 
@@ -196,6 +226,9 @@ static int hand_over(struct replay *r, struct call *c, struct live *listener, co
 	_cleanup_fd_ int copy = guest_fd(c->t->tgid, (int)c->args[0]);
 	if (copy < 0)
 		return copy;
+	/* What comes over the loopback is there at once; if not, the guest shall wait for it, not we. */
+	if (poll(&(struct pollfd){ .fd = copy, .events = POLLIN }, 1, 100) <= 0)
+		return -ECONNABORTED;
 	_cleanup_fd_ int conn = accept4(copy, NULL, NULL, (flags & SOCK_NONBLOCK) | SOCK_CLOEXEC);
 	if (conn < 0)
 		return -errno;
@@ -221,6 +254,12 @@ static void answer_accept(struct replay *r, struct call *c)
 	int e;
 
 	l = object_of_fd(r, c, (int)c->args[0], &st, &kind);
+	if (l && c->t->goroutine && l->released <= l->heard) {
+		call_go_on(c, false);
+		return;
+	}
+	if (start_up_accepts(r, c, l))
+		return;
 	rc = match_call(r, c, l, &kind);
 	if (rc && !l && rc->object) {
 		l = &r->live[rc->object];
@@ -231,6 +270,8 @@ static void answer_accept(struct replay *r, struct call *c)
 		return;
 	}
 	c->ret = rc->call->ret;
+	if (rc->arrivals > l->heard)
+		l->heard = rc->arrivals;
 	if (c->ret < 0)
 		return;
 	if (r->rec->objects[rc->made].inner) {
@@ -272,7 +313,16 @@ void answer_net(struct replay *r, struct call *c)
 		answer_connect(r, c);
 		return;
 	case SYS_bind:
-		answer_bind(r, c);
+		if (in_start_up(r, c->t))
+			start_up_bind(r, c);
+		else
+			answer_bind(r, c);
+		return;
+	case SYS_listen:
+		if (in_start_up(r, c->t))
+			start_up_listen(r, c);
+		else
+			call_go_on(c, true);
 		return;
 	case SYS_accept: case SYS_accept4:
 		answer_accept(r, c);

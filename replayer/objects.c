@@ -8,6 +8,8 @@
 #include "replayer/replay.h"
 
 #include "format/cleanup.h"
+#include "replayer/procs.h"
+#include "replayer/timers.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -40,6 +42,18 @@ void object_bind(struct replay *r, struct live *l, const struct stat *st)
 	l->ino = st->st_ino;
 	l->chain = r->bucket[b];
 	r->bucket[b] = l;
+}
+
+void object_unbind(struct replay *r, struct live *l)
+{
+	struct live **at = &r->bucket[bucket_of(l->dev, l->ino)];
+
+	while (*at && *at != l)
+		at = &(*at)->chain;
+	if (*at)
+		*at = l->chain;
+	l->bound = false;
+	l->chain = NULL;
 }
 
 static struct live *find(struct replay *r, dev_t dev, ino_t ino)
@@ -105,19 +119,36 @@ static struct live *by_path(struct replay *r, enum obj_kind kind, const char *li
 	if (n <= 0)
 		return NULL;
 	path[n] = 0;
-	for (size_t i = 1; i < r->rec->nobjects; i++) {
-		const struct ev_object *o = r->rec->objects[i].o;
+	for (size_t i = 0; i < r->npaths; i++) {
+		const struct ev_object *o = r->rec->objects[r->paths[i]].o;
 
-		if (!o || o->kind != kind)
+		if (o->kind != kind)
 			continue;
 		if (kind == OBJ_CHR ? o->rdev == st->st_rdev : o->path && strcmp(o->path, path) == 0) {
-			struct live *l = &r->live[i];
+			struct live *l = &r->live[r->paths[i]];
 
 			l->direct = true;
 			return l;
 		}
 	}
 	return NULL;
+}
+
+bool unrecorded_read(struct replay *r, struct call *c, int fd, const struct stat *st)
+{
+	char link[64], path[120];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)c->t->tgid, fd);
+	if (!S_ISREG(st->st_mode) || !is_synthetic(r, st, link))
+		return false;
+	n = readlink(link, path, sizeof(path) - 1);
+	path[n > 0 ? n : 0] = 0;
+	if (content_kept(r, c, path))
+		return true;
+	if (strncmp(path, "/proc/", 6) != 0 || path[6] < '0' || path[6] > '9')
+		miss(r, "%s was not read when recorded: it tells of this machine", path);
+	return false;
 }
 
 bool answers_by_itself(const struct stat *st)
@@ -133,35 +164,73 @@ static bool same_name(const struct bytes *a, const struct sockaddr_storage *ss, 
 }
 
 /* An accepted connection whose client is inside: known by its addresses, which are the recorded ones. */
-static bool bind_inner(struct replay *r, int copy, const struct stat *st)
+static void bind_inner(struct replay *r, int copy, const struct stat *st)
 {
 	struct sockaddr_storage local = { 0 }, remote = { 0 };
 	socklen_t n = sizeof(local), m = sizeof(remote);
 
 	if (getpeername(copy, (struct sockaddr *)&remote, &m) < 0 || getsockname(copy, (struct sockaddr *)&local, &n) < 0)
-		return false;
+		return;
 	for (size_t i = 1; i < r->rec->nobjects; i++) {
 		const struct rec_object *o = &r->rec->objects[i];
 
 		if (!o->inner || !o->o || !same_name(&o->o->local, &local, n) || !same_name(&o->o->remote, &remote, m))
 			continue;
 		object_bind(r, &r->live[i], st);
-		return true;
+		return;
 	}
-	return false;
+}
+
+/* Our peers' connections are known from their connect() or accept() on: another one has both ends inside, as socketpair() makes it. */
+static bool is_connected(int fd, int family)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+
+	return (family == AF_UNIX || family == AF_INET || family == AF_INET6) && getpeername(fd, (struct sockaddr *)&peer, &len) == 0;
 }
 
 /* None of a connection inside. */
 static void socket_kind_of(struct replay *r, const struct call *c, int fd, const struct stat *st, struct socket_kind *kind)
 {
 	socklen_t len = sizeof(int);
+	int family = 0;
 
 	_cleanup_fd_ int copy = guest_fd(c->t->tgid, fd);
-	if (copy < 0 || (r->rec->inner && bind_inner(r, copy, st)))
+	if (copy < 0 || getsockopt(copy, SOL_SOCKET, SO_DOMAIN, &family, &len) < 0)
 		return;
-	getsockopt(copy, SOL_SOCKET, SO_DOMAIN, &kind->family, &len);
+	if (is_connected(copy, family)) {
+		if (r->rec->inner)
+			bind_inner(r, copy, st);
+		return;
+	}
+	kind->family = family;
 	getsockopt(copy, SOL_SOCKET, SO_TYPE, &kind->type, &len);
 	getsockopt(copy, SOL_SOCKET, SO_PROTOCOL, &kind->protocol, &len);
+}
+
+static bool has_name(pid_t tgid, int fd, const char *want)
+{
+	char link[64], name[64];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/%d/fd/%d", tgid, fd);
+	n = readlink(link, name, sizeof(name));
+	return n == (ssize_t)strlen(want) && memcmp(name, want, (size_t)n) == 0;
+}
+
+bool is_signalfd(pid_t tgid, int fd)
+{
+	return has_name(tgid, fd, "anon_inode:[signalfd]");
+}
+
+bool leads_inside(struct replay *r, const struct call *c, int fd)
+{
+	struct socket_kind kind;
+	struct stat st;
+
+	return fd < 0 || (!object_of_fd(r, c, fd, &st, &kind) && st.st_mode && !kind.family &&
+			  !has_name(c->t->tgid, fd, "anon_inode:[eventpoll]"));
 }
 
 struct live *object_of_fd(struct replay *r, const struct call *c, int fd, struct stat *st, struct socket_kind *kind)
@@ -177,16 +246,18 @@ struct live *object_of_fd(struct replay *r, const struct call *c, int fd, struct
 	st->st_mode = 0;
 	if (fd < 0)
 		return NULL;
-	snprintf(link, sizeof(link), "/proc/%d/fd/%d", c->t->tid, fd);
-	if (stat(link, st) < 0) {
+	if (procs_stat(r->procs, c->t->tid, fd, st) < 0) {
 		st->st_mode = 0;
 		return NULL;
 	}
 	l = find(r, st->st_dev, st->st_ino);
 	if (l)
 		return l->rec->inner ? NULL : l;
+	if (r->timerfds && st->st_dev == r->anonymous && (l = timers_live(r, c->t->tgid, fd)))
+		return l;
 	if (S_ISSOCK(st->st_mode) && kind)
 		socket_kind_of(r, c, fd, st, kind);
+	snprintf(link, sizeof(link), "/proc/%d/fd/%d", c->t->tid, fd);
 	if (S_ISREG(st->st_mode) && is_synthetic(r, st, link))
 		return by_path(r, OBJ_SYNTH, link, st);
 	if (S_ISCHR(st->st_mode) && !answers_by_itself(st))

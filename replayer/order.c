@@ -22,7 +22,7 @@
 #define PATIENCE_NS 900000000ull	/* with tasks that all sleep; less than a peer has before it speaks out of turn */
 #define BIRTH_NS 200000000ull		/* a fork that nothing came of has failed */
 
-enum kept_kind { KEPT_WRITE, KEPT_FORK };
+enum kept_kind { KEPT_WRITE, KEPT_FORK, KEPT_SAID, KEPT_ASKS };
 struct kept {
 	struct kept *next;
 	enum kept_kind kind;
@@ -30,6 +30,7 @@ struct kept {
 	struct gtask *t;
 	struct live *l;			/* KEPT_WRITE */
 	const struct rec_call *rc;
+	int clock;			/* KEPT_ASKS; -1: random bytes */
 	uint64_t since;
 };
 
@@ -39,11 +40,12 @@ static bool keep(struct replay *r, struct call *c, enum kept_kind kind, struct l
 
 	if (!k)
 		return false;
+	recording_hold(r->rec, rc);
 	*k = (struct kept){ .kind = kind, .n = *c->n, .t = c->t, .l = l, .rc = rc, .since = now_ns() };
 	while (*end)
 		end = &(*end)->next;
 	*end = k;
-	c->t->kept = true;
+	task_kept(c->t, true);
 	c->answered = true;
 	return true;
 }
@@ -52,7 +54,7 @@ static bool keep(struct replay *r, struct call *c, enum kept_kind kind, struct l
 
 static struct gtask *task_of_record(struct replay *r, const struct rec_task *rec)
 {
-	for (struct gtask *t = r->tasks; t; t = t->next)
+	for (struct gtask *t = r->tasks; t; t = next_player(r, t))
 		if (t->rec == rec)
 			return t;
 	return NULL;
@@ -62,12 +64,11 @@ static struct gtask *task_of_record(struct replay *r, const struct rec_task *rec
 static bool owes_write(struct replay *r, const struct rec_task *rec, const struct live *l, const struct rec_call *before)
 {
 	const struct gtask *t = task_of_record(r, rec);
+	const struct rec_call *rc;
 
 	if (t && t->exited)
 		return false;
-	for (size_t i = t ? t->cursor : 0; i < rec->ncalls && rec->calls[i].order < before->order; i++) {
-		const struct rec_call *rc = &rec->calls[i];
-
+	for (size_t i = t ? t->cursor : 0; (rc = task_call(rec, i)) && rc->order < before->order; i++) {
 		if (rc->call && rc->object == l->id && sc_table[rc->call->nr].fate == SC_WRITE)
 			return true;
 	}
@@ -98,6 +99,50 @@ static bool must_wait(struct replay *r, const struct gtask *t, const struct live
 bool order_write(struct replay *r, struct call *c, struct live *l, const struct rec_call *rc)
 {
 	return rc && must_wait(r, c->t, l, rc) && keep(r, c, KEPT_WRITE, l, rc);
+}
+
+/* ---- what goroutines say ------------------------------------------------------- */
+
+bool order_said(struct replay *r, struct call *c)
+{
+	return write_is_early(r, c) && keep(r, c, KEPT_SAID, NULL, NULL);
+}
+
+static bool is_early(struct replay *r, const struct kept *k)
+{
+	struct call c;
+
+	call_of(&c, &k->n, k->t);
+	return write_is_early(r, &c);
+}
+
+/* ---- what goroutines ask ------------------------------------------------------- */
+
+bool order_asks(struct replay *r, struct call *c, int clock)
+{
+	struct kept *k;
+
+	if (!goroutine_is_any(r, c->t, clock) || !keep(r, c, KEPT_ASKS, NULL, NULL))
+		return false;
+	for (k = r->kept; k->next; k = k->next)
+		;
+	k->clock = clock;
+	return true;
+}
+
+/* All that could begin beside them have: the last of several has the highest number. */
+static void align(struct replay *r, const struct kept *of)
+{
+	const struct kept *last = of;
+
+	for (const struct kept *k = r->kept; k; k = k->next)
+		if (k->kind == KEPT_ASKS && k->t->tgid == of->t->tgid && k->t->begins == of->t->begins && !k->t->placed &&
+		    k->t->goroutine > last->t->goroutine)
+			last = k;
+	goroutines_align(r, last->t, last->clock);
+	for (struct kept *k = r->kept; k; k = k->next)
+		if (k->kind == KEPT_ASKS && k->t->tgid == of->t->tgid && k->t->begins == of->t->begins)
+			k->t->placed = true;
 }
 
 /* ---- forks ------------------------------------------------------------------- */
@@ -137,12 +182,17 @@ static bool is_due(struct replay *r, const struct kept *k, uint64_t now)
 		return true;
 	if (k->kind == KEPT_FORK)
 		return !is_forking(r);
-	if (!must_wait(r, k->t, k->l, k->rc))
+	if (k->kind == KEPT_ASKS && !k->t->placed && tasks_asleep(r) && !call_waits(r))
+		align(r, k);
+	if (k->kind == KEPT_ASKS)
+		return k->t->placed;
+	if (k->kind == KEPT_SAID ? !is_early(r, k) : !must_wait(r, k->t, k->l, k->rc))
 		return true;
 	/* Who was before it does something else now: changed code. */
 	if (now - k->since < PATIENCE_NS || !tasks_asleep(r))
 		return false;
-	k->l->unordered = true;
+	if (k->kind == KEPT_WRITE)
+		k->l->unordered = true;
 	return true;
 }
 
@@ -152,15 +202,25 @@ static void let_go(struct replay *r, struct kept *k)
 
 	c.nr = (unsigned int)k->n.data.nr < SC_MAX ? (unsigned int)k->n.data.nr : 0;
 	memcpy(c.args, k->n.data.args, sizeof(c.args));
-	k->t->kept = false;
+	task_kept(k->t, false);
 	r->last_activity = now_ns();
+	if (k->kind == KEPT_SAID && !k->t->exited) {
+		call_of(&c, &k->n, k->t);
+		answer_said(r, &c);
+	}
+	if (k->kind == KEPT_ASKS && !k->t->exited) {
+		call_of(&c, &k->n, k->t);
+		call_answer(r, &c);
+	}
 	if (k->kind == KEPT_WRITE && !k->t->exited) {
 		c.cont = false;
 		write_matched(r, &c, k->l, k->rc);
 	} else if (k->kind == KEPT_FORK && !k->t->exited) {
 		begin_fork(r, k->t);
 	}
-	call_respond(r, &c);
+	if (!c.answered)
+		call_respond(r, &c);
+	recording_release(r->rec, k->rc);
 	free(k);
 }
 

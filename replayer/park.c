@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What has to wait for the guest's own business: a wait with a time limit whose
- * recorded result came from inside (another thread, a pipe), and signals from
- * outside that came while the task slept.  Nobody can say here how long inside
- * business takes in real time, so the limit must not strike before it is done.
+ * recorded result came from inside (another thread, a pipe).  Nobody can say
+ * here how long inside business takes in real time, so the limit must not
+ * strike before it is done.
  */
 #include <linux/types.h>
 
@@ -21,6 +21,7 @@
 
 enum { MAX_PARKED_FDS = 1024 };
 #define PATIENCE_NS 2000000000ull
+#define INSIDE_NS 30000000ull	/* all sleep, and nothing was asked for so long: nobody inside is going to do it */
 
 struct parked {
 	struct parked *next;
@@ -52,6 +53,8 @@ static int add_fd(struct replay *r, struct call *c, struct parked *p, int guest,
 
 	if (guest < 0 || p->nfds == MAX_PARKED_FDS)
 		return guest < 0 ? 0 : -E2BIG;
+	if (is_signalfd(c->t->tgid, guest))
+		return -EINVAL;
 	fd = guest_fd(c->t->tgid, guest);
 	if (fd < 0)
 		return fd;
@@ -119,7 +122,7 @@ static void keep(struct replay *r, struct call *c, struct parked *p)
 	p->since = now_ns();
 	p->next = r->parked;
 	r->parked = p;
-	c->t->kept = true;
+	task_kept(c->t, true);
 	c->answered = true;
 }
 
@@ -153,16 +156,39 @@ void park_epoll(struct replay *r, struct call *c, struct epolled *e)
 	keep(r, c, p);
 }
 
-/* Without anything to say after all that time it goes on into the kernel. */
-static bool is_over(struct replay *r, struct parked *p, uint64_t now)
+/*
+ * How often threads wake each other is chance (a collector's, a pool's), so a
+ * word from inside may not come: the program hears the others without it.
+ */
+static bool is_given_up(struct replay *r, const struct parked *p, uint64_t now)
 {
-	bool enough = now - p->since > PATIENCE_NS && tasks_asleep(r);
+	uint64_t patience = p->epolled ? INSIDE_NS : PATIENCE_NS;
 
-	if (p->t->exited)
+	return now - p->since > patience && now - r->last_activity > patience && tasks_asleep(r);
+}
+
+static bool is_over(struct parked *p, bool given_up)
+{
+	if (p->t->exited || p->t->interrupted)
 		return true;
 	if (p->epolled)
-		return epoll_complete(&p->c, p->epolled, enough) || enough;
-	return poll(p->fds, p->nfds, 0) != 0 || enough;
+		return epoll_complete(&p->c, p->epolled, given_up);
+	return poll(p->fds, p->nfds, 0) != 0;
+}
+
+/* Without anything to say it is the next recorded wait, or goes on into the kernel. */
+static void let_go(struct replay *r, struct parked *p, bool over)
+{
+	struct call c;
+
+	task_kept(p->t, false);
+	if (over || !p->epolled) {
+		call_respond(r, &p->c);
+		return;
+	}
+	call_of(&c, &p->n, p->t);
+	if (!turn_keep(r, &c))
+		call_take(r, &c);
 }
 
 void park_look(struct replay *r)
@@ -171,13 +197,14 @@ void park_look(struct replay *r)
 
 	for (struct parked **at = &r->parked; *at;) {
 		struct parked *p = *at;
-		if (!is_over(r, p, now)) {
+		bool given_up = is_given_up(r, p, now), over = is_over(p, given_up);
+
+		if (!over && !given_up) {
 			at = &p->next;
 			continue;
 		}
 		*at = p->next;
-		p->t->kept = false;
-		call_respond(r, &p->c);
+		let_go(r, p, over);
 		parked_free(r, p);
 	}
 }
@@ -192,36 +219,10 @@ void park_free(struct replay *r)
 	}
 }
 
-/* ---- signals --------------------------------------------------------------- */
-
 /* Such a call would be cut off by a signal. */
 bool call_waits(const struct replay *r)
 {
 	struct pollfd p = { .fd = r->listener, .events = POLLIN };
 
 	return poll(&p, 1, 0) > 0;
-}
-
-/* Asleep, as it was then; or it computes for ever, and nothing but the signal ends that. */
-static bool waits_for_signal(const struct gtask *t)
-{
-	return task_sleeps(t) || now_ns() - t->signals_since > 5 * PATIENCE_NS;
-}
-
-void signals_look(struct replay *r)
-{
-	for (struct gtask *t = r->tasks; t; t = t->next) {
-		if (!t->signals_due)
-			continue;
-		if (t->exited || t->cursor >= t->signals_due) {
-			t->signals_due = 0;	/* the task's next call came first, and took them along */
-			continue;
-		}
-		if (t->kept || !waits_for_signal(t) || call_waits(r) || (!all_are_past(r, t->rec->calls[t->cursor].order) &&
-					now_ns() - t->signals_since < PATIENCE_NS))
-			continue;
-		for (; t->cursor < t->signals_due; t->cursor++)
-			signals_due(t);
-		t->signals_due = 0;
-	}
 }

@@ -84,16 +84,22 @@ static bool through_root(struct replay *r, struct address *a, int *dir)
 	return n > 0 && (size_t)n < sizeof(un->sun_path);
 }
 
-/* Any address is local in the sandbox's network, but the kernel wants to be told so for some. */
-static void allow_any_address(int fd, int family)
+/* An IPv4 address in IPv6's clothes, as Java's sockets have them. */
+static bool is_mapped(const struct address *a)
 {
-	int one = 1;
+	return a->ss.ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&((const struct sockaddr_in6 *)&a->ss)->sin6_addr);
+}
+
+/* Any address is local in the sandbox's network, but the kernel wants to be told so for some. */
+static void allow_any_address(int fd, const struct address *a)
+{
+	int one = 1, own_only = !is_mapped(a), family = a->ss.ss_family;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (family == AF_INET)
 		setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one));
 	if (family == AF_INET6) {
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &own_only, sizeof(own_only));
 		setsockopt(fd, IPPROTO_IPV6, 78 /* IPV6_FREEBIND */, &one, sizeof(one));
 	}
 }
@@ -106,7 +112,7 @@ static int bound_socket(struct replay *r, const struct address *at, int type)
 	_cleanup_fd_ int fd = socket(a.ss.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	allow_any_address(fd, a.ss.ss_family);
+	allow_any_address(fd, &a);
 	_cleanup_fd_ int dir = -1;
 	if (!through_root(r, &a, &dir))
 		return -ENOENT;
@@ -131,12 +137,12 @@ static void made(struct replay *r, struct live *l, int fd)
 		epoll_ctl(r->epoll, EPOLL_CTL_ADD, fd, &ev);
 }
 
-void peer_bind_local(struct live *l, int guest)
+void peer_bind_local(const struct live *l, int guest)
 {
 	struct address a;
 
-	if (l->rec->o && address_of(&l->rec->o->local, &a) && has_port(&a) && a.ss.ss_family != AF_UNIX) {
-		allow_any_address(guest, AF_UNSPEC);
+	if (l && l->rec->o && address_of(&l->rec->o->local, &a) && has_port(&a) && a.ss.ss_family != AF_UNIX) {
+		allow_any_address(guest, &(struct address){ 0 });
 		if (bind(guest, (struct sockaddr *)&a.ss, a.len) < 0)
 			return;	/* EINVAL: bound already */
 	}
@@ -156,7 +162,7 @@ static int accept_one(int listener)
 	}
 }
 
-int peer_connect(struct replay *r, struct live *l, int guest, const struct bytes *to)
+int peer_connect(struct replay *r, struct live *l, const struct live *name, int guest, const struct bytes *to)
 {
 	int type = l->rec->o ? l->rec->o->type & 0xf : SOCK_STREAM, e, fd;
 	struct address a, path;
@@ -172,7 +178,7 @@ int peer_connect(struct replay *r, struct live *l, int guest, const struct bytes
 			return listener;
 		if (listen(listener, 8) < 0)
 			return -errno;
-		peer_bind_local(l, guest);
+		peer_bind_local(name, guest);
 		path = a;
 		_cleanup_fd_ int dir = -1;
 		if (!through_root(r, &path, &dir))
@@ -186,7 +192,7 @@ int peer_connect(struct replay *r, struct live *l, int guest, const struct bytes
 		made(r, l, fd);
 		return e;
 	}
-	peer_bind_local(l, guest);
+	peer_bind_local(name, guest);
 	return connect(guest, (struct sockaddr *)&a.ss, a.len) < 0 ? -errno : 0;
 }
 
@@ -199,9 +205,7 @@ int peer_datagram(struct replay *r, struct live *l, int guest)
 		return 0;
 	peer_bind_local(l, guest);
 	if (!address_of(&l->rec->o->remote, &remote)) {
-		for (size_t i = 0; i < l->rec->narrivals; i++)
-			if (address_of(&l->rec->arrivals[i].from, &remote))
-				break;
+		address_of(&l->rec->sender, &remote);
 	}
 	if (remote.len && (has_port(&remote) || remote.ss.ss_family == AF_UNIX)) {
 		fd = bound_socket(r, &remote, SOCK_DGRAM);
@@ -267,12 +271,36 @@ static void hang_up(struct replay *r, struct live *l)
 	}
 }
 
+/*
+ * A client's address comes again: when recorded, the connection that had it before was over by then, on both sides.  Cut off,
+ * it leaves nothing behind that holds the address.
+ */
+static bool end_former(struct replay *r, const struct live *conn, const struct address *from)
+{
+	const struct linger cut_off = { .l_onoff = 1 };
+	bool ended = false;
+
+	for (size_t i = 1; i < r->rec->nobjects; i++) {
+		struct live *l = &r->live[i];
+		struct address its;
+
+		if (l == conn || l->fd < 0 || !l->rec->o || l->rec->o->kind != OBJ_SOCKET || !address_of(&l->rec->o->remote, &its) ||
+		    its.len != from->len || memcmp(&its.ss, &from->ss, its.len) != 0)
+			continue;
+		setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &cut_off, sizeof(cut_off));
+		close(l->fd);
+		l->fd = -1;
+		ended = true;
+	}
+	return ended;
+}
+
 /* A client of the guest's server: from its recorded address to the one that the guest listens on. */
 static int say_connection(struct replay *r, struct live *l, const struct rec_arrival *a)
 {
 	struct live *conn = a->made ? &r->live[a->made] : NULL;
-	struct address from, to;
-	int type = l->rec->o->type & 0xf ? l->rec->o->type & 0xf : SOCK_STREAM;
+	struct address from = { .len = 0 }, to;
+	int type = l->rec->o->type & 0xf ? l->rec->o->type & 0xf : SOCK_STREAM, rc;
 
 	if (!conn || conn->made)
 		return 0;
@@ -284,14 +312,29 @@ static int say_connection(struct replay *r, struct live *l, const struct rec_arr
 	_cleanup_fd_ int fd = socket(to.ss.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	allow_any_address(fd, to.ss.ss_family);
+	allow_any_address(fd, &to);
 	if (to.ss.ss_family != AF_UNIX && address_of(&a->from, &from) && has_port(&from) &&
 	    bind(fd, (struct sockaddr *)&from.ss, from.len) < 0)
 		return -errno;
-	if (connect(fd, (struct sockaddr *)&to.ss, to.len) < 0 && errno != EINPROGRESS)
-		return -errno;
+	rc = connect(fd, (struct sockaddr *)&to.ss, to.len);
+	if (rc < 0 && errno == EADDRNOTAVAIL && from.len && end_former(r, conn, &from))
+		rc = connect(fd, (struct sockaddr *)&to.ss, to.len);
+	if (rc < 0 && errno != EINPROGRESS) {
+		l->deaf = errno == ECONNREFUSED || errno == ENOENT;
+		return l->deaf ? -EAGAIN : -errno;
+	}
 	made(r, conn, TAKE_FD(fd));
 	return 0;
+}
+
+void peer_comes(struct replay *r, struct live *listener, struct live *l)
+{
+	const struct rec_arrival a = { .kind = ARRIVAL_CONNECTION, .made = l->id, .from = l->rec->o->remote };
+	char name[160];
+	int e = say_connection(r, listener, &a);
+
+	if (e < 0 && e != -EAGAIN)
+		miss(r, "the client of %s can't come again: %s", outside_name(l->rec, name, sizeof(name)), strerror(-e));
 }
 
 static int say(struct replay *r, struct live *l, const struct rec_arrival *a)
@@ -321,11 +364,16 @@ static void arm(struct replay *r, struct live *l, bool on)
 
 void peer_flush(struct replay *r, struct live *l)
 {
+	const struct rec_arrival *a;
 	char name[160];
 
-	while (l->released < l->wanted) {
-		int e = say(r, l, &l->rec->arrivals[l->released]);
+	while (l->released < l->wanted && (a = recording_arrival_at(r->rec, l->rec, l->released))) {
+		int e = say(r, l, a);
 
+		if (e == -EAGAIN && l->deaf) {
+			l->wanted = l->released;
+			return;
+		}
 		if (e == -EAGAIN) {
 			arm(r, l, true);
 			return;
@@ -333,6 +381,8 @@ void peer_flush(struct replay *r, struct live *l)
 		if (e < 0)	/* EPIPE, ECONNRESET: the guest has closed its end and will never hear it */
 			if (e != -EPIPE && e != -ECONNRESET)
 				miss(r, "the peer of %s can't speak: %s", outside_name(l->rec, name, sizeof(name)), strerror(-e));
+		saved_in(r, l, object_arrival(l->rec, l->released));
+		talk_answered(r, l, object_arrival(l->rec, l->released));
 		l->part = 0;
 		l->released++;
 		r->v->served++;
@@ -348,16 +398,18 @@ void peer_release(struct replay *r, struct live *l, size_t upto)
 	if (upto <= l->wanted || (l->fd < 0 && !l->rec->listens))
 		return;
 	l->wanted = upto;
+	l->deaf = false;
 	peer_flush(r, l);
 }
 
 void peer_show(struct replay *r, struct live *l, uint32_t order, bool hangup)
 {
+	const struct rec_arrival *a;
 	size_t i = l->wanted;
 
-	if (i && l->rec->arrivals[i - 1].order > order)
+	if (i && (a = object_arrival(l->rec, i - 1)) && a->order > order)
 		return;		/* an earlier wait has shown it, and it was not read yet */
-	while (i < l->rec->narrivals && l->rec->arrivals[i].order < order)
+	while ((a = object_arrival(l->rec, i)) && a->order < order)
 		i++;
 	if (i < l->rec->narrivals)
 		peer_release(r, l, i + 1);
@@ -365,27 +417,78 @@ void peer_show(struct replay *r, struct live *l, uint32_t order, bool hangup)
 		hang_up(r, l);
 }
 
-bool peer_out_of_turn(struct replay *r)
+/* The object whose next word was said first, then, as far as was read; NULL: all is said. */
+static struct live *first_owed(const struct replay *r, uint32_t *order)
 {
 	struct live *first = NULL;
-	uint32_t order = UINT32_MAX;
 
+	*order = UINT32_MAX;
 	for (size_t i = 1; i < r->rec->nobjects; i++) {
 		struct live *l = &r->live[i];
+		const struct rec_arrival *a = object_arrival(l->rec, l->wanted);
 
-		if (l->direct || !(l->fd >= 0 || l->rec->listens) || l->wanted >= l->rec->narrivals)
+		if (l->direct || l->deaf || !(l->fd >= 0 || l->rec->listens) || !a)
 			continue;
-		if (l->rec->arrivals[l->wanted].order < order) {
-			order = l->rec->arrivals[l->wanted].order;
+		if (a->order < *order) {
+			*order = a->order;
 			first = l;
 		}
 	}
-	if (!first)
-		return false;
+	return first;
+}
+
+bool peers_owe(const struct replay *r)
+{
+	for (size_t i = 1; i < r->rec->nobjects; i++) {
+		const struct live *l = &r->live[i];
+
+		if (!l->direct && !l->deaf && (l->fd >= 0 || l->rec->listens) && l->wanted < l->rec->narrivals)
+			return true;
+	}
+	return false;
+}
+
+struct live *peers_first(const struct replay *r, uint32_t *order)
+{
+	struct live *first = NULL;
+
+	*order = UINT32_MAX;
+	for (size_t i = 1; i < r->rec->nobjects; i++) {
+		struct live *l = &r->live[i];
+		const struct rec_arrival *a = l->rec->managed ? object_arrival(l->rec, l->wanted) : NULL;
+
+		if (a && a->order < *order && !l->direct && (l->fd >= 0 || l->rec->listens)) {
+			*order = a->order;
+			first = l;
+		}
+	}
+	return first;
+}
+
+/* Some more of the recording; false: there is no more, or no room for it. */
+static bool read_on(struct replay *r)
+{
+	int n = 0;
+
+	while (n < 1024 && recording_more(r->rec))
+		n++;
+	return n > 0;
+}
+
+bool peer_out_of_turn(struct replay *r)
+{
+	struct live *first;
+	uint32_t order;
+
+	do {
+		while (!(first = first_owed(r, &order)))
+			if (!peers_owe(r) || !read_on(r))
+				return false;
+		peer_release(r, first, first->wanted + 1);
+	} while (first->deaf);
 	/* It is due, only nobody who would be matched has asked for it. */
 	if (!marks_are_made(r, order))
 		r->v->out_of_turn++;
-	peer_release(r, first, first->wanted + 1);
 	return true;
 }
 
@@ -415,6 +518,29 @@ static int socket_end(struct replay *r, struct live *l)
 	fcntl(sv[0], F_SETFL, O_NONBLOCK);
 	made(r, l, sv[0]);
 	return sv[1];
+}
+
+/* A listener that the program was started with: where it was, for its clients to find. */
+static int listener_end(struct replay *r, struct live *l)
+{
+	const struct ev_object *o = l->rec->o;
+	struct address at;
+	int fd;
+
+	if (!address_of(&o->local, &at) || (at.ss.ss_family == AF_UNIX && !is_abstract(&at)))
+		return socket_end(r, l);
+	fd = bound_socket(r, &at, o->type & 0xf ? o->type & 0xf : SOCK_STREAM);
+	if (fd < 0)
+		return fd;
+	if (!(o->open_flags & O_NONBLOCK))
+		fcntl(fd, F_SETFL, 0);
+	if (listen(fd, SOMAXCONN) < 0) {
+		int e = errno;
+
+		close(fd);
+		return -e;
+	}
+	return fd;
 }
 
 static int tty_end(struct replay *r, struct live *l)
@@ -466,7 +592,7 @@ static int start_end(struct replay *r, struct live *l, struct err *err)
 	case OBJ_PIPE:
 		return pipe_end(r, l, acc == O_WRONLY);
 	case OBJ_SOCKET:
-		return socket_end(r, l);
+		return l->rec->listens ? listener_end(r, l) : socket_end(r, l);
 	case OBJ_TTY:
 		return tty_end(r, l);
 	case OBJ_FILE:
@@ -484,6 +610,41 @@ static int start_end(struct replay *r, struct live *l, struct err *err)
 	}
 }
 
+/* A FIFO that came to its end may begin again: whoever writes to it opens it anew, too. */
+static void speak_again(struct replay *r, struct live *l)
+{
+	char link[64];
+	int fd;
+
+	if (l->rec->o->kind != OBJ_PIPE || !l->hung_up || l->fd >= 0)
+		return;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", l->stand_in);
+	fd = open(link, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	l->hung_up = l->armed = false;
+	made(r, l, fd);
+}
+
+int peer_opened(struct replay *r, struct live *l, int access)
+{
+	if (l->stand_in) {
+		speak_again(r, l);
+		return l->stand_in;
+	}
+	return l->rec->o->kind == OBJ_TTY ? tty_end(r, l) : pipe_end(r, l, access == O_WRONLY);
+}
+
+/* What an attached recorder found open, the program has opened itself, but for its standard streams. */
+static bool is_given(const struct replay *r, const struct ev_object *o)
+{
+	bool standard = false;
+
+	for (size_t i = 0; i < o->nfds; i++)
+		standard |= o->fds[i] <= 2;
+	return o->nfds && (standard || !r->rec->attached);
+}
+
 int peers_stdio(struct replay *r, struct sandbox_fd *fds, size_t *nfds, size_t max, struct err *err)
 {
 	*nfds = 0;
@@ -493,7 +654,7 @@ int peers_stdio(struct replay *r, struct sandbox_fd *fds, size_t *nfds, size_t m
 		struct stat st;
 		int fd;
 
-		if (!l->rec->o || !l->rec->o->nfds)
+		if (!l->rec->o || !is_given(r, l->rec->o))
 			continue;
 		fd = start_end(r, l, err);
 		if (fd < 0)
@@ -503,7 +664,8 @@ int peers_stdio(struct replay *r, struct sandbox_fd *fds, size_t *nfds, size_t m
 		if (fstat(fd, &st) == 0 && !answers_by_itself(&st))
 			object_bind(r, l, &st);
 		for (size_t k = 0; k < l->rec->o->nfds && *nfds < max; k++)
-			fds[(*nfds)++] = (struct sandbox_fd){ l->rec->o->fds[k], fd };
+			if (!r->rec->attached || l->rec->o->fds[k] <= 2)
+				fds[(*nfds)++] = (struct sandbox_fd){ l->rec->o->fds[k], fd };
 	}
 	return 0;
 }
@@ -527,7 +689,10 @@ void peers_unix_paths(struct replay *r)
 
 void peers_free(struct replay *r)
 {
-	for (size_t i = 1; i < r->rec->nobjects; i++)
+	for (size_t i = 1; i < r->rec->nobjects + r->nspare; i++) {
 		if (r->live[i].fd >= 0)
 			close(r->live[i].fd);
+		free(r->live[i].content);
+		talk_free(&r->live[i]);
+	}
 }

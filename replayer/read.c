@@ -6,8 +6,10 @@
 
 #include "format/cleanup.h"
 #include "format/sysdesc.h"
+#include "replayer/timers.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -41,7 +43,7 @@ static const struct ev_seg *seg_of(const struct ev_call *c, uint8_t arg)
 /* The fields of a message beside its bytes: who sent it, control data, flags. */
 static void give_message(struct call *c, uint64_t addr, const struct ev_call *rec)
 {
-	const struct ev_seg *name = seg_of(rec, SEG_REMOTE), *control = seg_of(rec, SEG_CONTROL);
+	const struct ev_seg *name = seg_of(rec, SEG_REMOTE), *control = seg_of(rec, SEG_CONTROL), *flags = seg_of(rec, SEG_FLAGS);
 	struct msghdr h;
 
 	if (guest_read(c->t->tid, addr, &h, sizeof(h)) < 0)
@@ -60,6 +62,8 @@ static void give_message(struct call *c, uint64_t addr, const struct ev_call *re
 		h.msg_controllen = 0;
 	}
 	h.msg_flags = 0;
+	if (flags && flags->len == sizeof(h.msg_flags))
+		memcpy(&h.msg_flags, flags->data, sizeof(h.msg_flags));
 	guest_write(c->t->tid, addr, &h, sizeof(h));
 }
 
@@ -103,7 +107,8 @@ static void drain_datagram(struct call *c, int fd)
  */
 static void drain_stream(struct replay *r, struct call *c, struct live *l, size_t upto)
 {
-	size_t left = l->rec->arrivals[upto - 1].data.len;
+	const struct rec_arrival *a = object_arrival(l->rec, upto - 1);
+	size_t left = a ? a->data.len : 0;
 	uint8_t buf[65536];
 
 	_cleanup_fd_ int copy = guest_fd(c->t->tgid, (int)c->args[0]);
@@ -143,13 +148,14 @@ static bool is_message(const struct live *l)
 /* How many arrivals @rc has seen: a look ahead shows what later reads took in parts. */
 static size_t seen_by(const struct live *l, const struct rec_call *rc, bool peek)
 {
+	const struct rec_arrival *a;
 	size_t upto = rc->arrivals;
 	uint64_t seen = 0;
 
-	for (size_t i = upto - 1; peek && upto && i < l->rec->narrivals && l->rec->arrivals[i].kind == ARRIVAL_DATA; i++) {
+	for (size_t i = upto - 1; peek && upto && (a = object_arrival(l->rec, i)) && a->kind == ARRIVAL_DATA; i++) {
 		if (seen >= (uint64_t)rc->call->ret)
 			break;
-		seen += l->rec->arrivals[i].data.len;
+		seen += a->data.len;
 		upto = i + 1;
 	}
 	return upto;
@@ -194,6 +200,15 @@ static void read_messages(struct replay *r, struct call *c, struct live *l, cons
 	c->ret = i ? (int64_t)i : -EFAULT;
 }
 
+/* Who only looks whether there is something is told the truth: there is nothing. */
+static bool only_looks(const struct call *c)
+{
+	uint64_t flags = c->nr == SYS_recvfrom ? c->args[3] : c->nr == SYS_recvmsg ? c->args[2] : 0;
+
+	_cleanup_fd_ int fd = guest_fd(c->t->tgid, (int)c->args[0]);
+	return (flags & MSG_DONTWAIT) || (fd >= 0 && (fcntl(fd, F_GETFL) & O_NONBLOCK));
+}
+
 /* Beyond the record, or out of its order. */
 static void read_unmatched(struct replay *r, struct call *c, struct live *l)
 {
@@ -202,18 +217,30 @@ static void read_unmatched(struct replay *r, struct call *c, struct live *l)
 	const struct rec_arrival *a;
 	char name[160];
 
+	if (l->timer) {
+		call_go_on(c, false);	/* it is the program's own, and expires by itself */
+		return;
+	}
 	if (!l->direct) {
-		if (l->wanted >= l->rec->narrivals && !l->hung_up && l->made)
+		if (l->wanted >= l->rec->narrivals && !l->hung_up && l->made && !ends_waiting(c->t) && !only_looks(c) &&
+		    !talk_is_by_content(l))
 			miss(r, "read on %s: the capsule holds no more of it", outside_name(l->rec, name, sizeof(name)));
 		call_go_on(c, false);
 		return;
 	}
-	if (l->released >= l->rec->narrivals) {
-		miss(r, "read on %s: the capsule holds no more of it", outside_name(l->rec, name, sizeof(name)));
+	if (is_content(l) && has_company(r, c->t->slot) && content_again(r, c, l))
+		return;
+	a = recording_arrival_at(r->rec, l->rec, l->released);
+	if (!a) {
+		/* A timer's file, say, when the recorder had left. */
+		if (r->rec->attached && recording_ended(r->rec) && is_anytime(l->rec))
+			r->v->after++;
+		else
+			miss(r, "read on %s: the capsule holds no more of it", outside_name(l->rec, name, sizeof(name)));
 		call_go_on(c, false);
 		return;
 	}
-	a = &l->rec->arrivals[l->released++];
+	l->released++;
 	ev.nsegs = 1;
 	ev.segs[0] = (struct ev_seg){ .arg = (uint8_t)call_payload_arg(c->nr), .len = a->data.len, .data = a->data.data };
 	ev.ret = (int64_t)a->data.len;
@@ -247,20 +274,37 @@ static void read_random_device(struct replay *r, struct call *c)
 	c->ret = guest_scatter(c->t->tid, &iov, (struct bytes){ buf, len });
 }
 
+/* The kernel has not read what was given: the file's position is ours to move. */
+static void advance(const struct call *c)
+{
+	if (c->nr != SYS_read && c->nr != SYS_readv)
+		return;
+	_cleanup_fd_ int fd = guest_fd(c->t->tgid, (int)c->args[0]);
+	if (fd >= 0)
+		(void)lseek(fd, c->ret, SEEK_CUR);
+}
+
 void answer_read(struct replay *r, struct call *c)
 {
 	struct socket_kind kind;
 	const struct rec_call *rc;
 	int fd = (int)c->args[0];
+	struct bytes data;
 	struct live *l;
 	struct stat st;
 
 	l = object_of_fd(r, c, fd, &st, &kind);
 	if (!l && !kind.family) {
-		if (is_random_device(&st))
+		if (is_random_device(&st)) {
 			read_random_device(r, c);
-		else
-			call_go_on(c, true);
+			return;
+		}
+		if (!unrecorded_read(r, c, fd, &st))
+			answer_inside(r, c, &st);
+		return;
+	}
+	if (l && goroutine_early(c, l)) {
+		call_go_on(c, false);
 		return;
 	}
 	rc = match_call(r, c, l, &kind);
@@ -277,6 +321,8 @@ void answer_read(struct replay *r, struct call *c)
 			read_unmatched(r, c, l);
 		return;
 	}
+	if (rc->arrivals > l->heard)
+		l->heard = rc->arrivals;
 	if (rc->call->ret == -EINTR && !l->direct && l->fd >= 0) {
 		call_go_on(c, true);	/* the signal comes again, from inside or from us */
 		return;
@@ -297,6 +343,15 @@ void answer_read(struct replay *r, struct call *c)
 		if (l->released < rc->arrivals)
 			l->released = rc->arrivals;
 		c->ret = give_bytes(r, c, rc, 0);
+		data = call_payload(r->rec, rc->call);
+		if (is_content(l) && c->ret > 0 && (size_t)c->ret <= data.len)
+			content_given(c, l, data.data, (size_t)c->ret);
+		if (c->ret > 0 && !l->timer && S_ISREG(st.st_mode))
+			advance(c);
+		if (l->timer)
+			timers_read(r, l);
+		if (l->timer && r->opts->real_speed)
+			pace(r, c, rc, 0);
 		return;
 	}
 	read_said(r, c, l, rc);

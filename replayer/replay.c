@@ -2,12 +2,15 @@
 /* The run: sandbox, main loop, end. */
 #include <linux/types.h>
 
-#include "replayer/replay.h"
+#include "replayer/look.h"
 
 #include "format/cleanup.h"
 #include "format/cli.h"
 #include "format/sha256.h"
 #include "format/sysdesc.h"
+#include "preload/shim.h"
+#include "replayer/procs.h"
+#include "replayer/timers.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -18,6 +21,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -34,6 +38,7 @@ enum { MAX_START_FDS = 256 };
 #define QUIET_NS (10 * MS)		/* nothing asked for so long: is everybody asleep? */
 #define QUIET_MATCHED_NS (1000 * MS)	/* patience with a call that was recorded to come back */
 #define DEADLOCK_NS (10000 * MS)
+#define SERVED_NS (2000 * MS)		/* a server to which nothing is left to come has outlived the recording */
 #define OUTLIVE_NS (5000 * MS)		/* for processes that outlive the command */
 
 uint64_t now_ns(void)
@@ -57,7 +62,7 @@ static int load_streams(struct replay *r, struct err *err)
 {
 	const struct manifest *m = r->rec->m;
 	static const uint32_t monotonic[] = { CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_MONOTONIC_COARSE };
-	static const uint32_t realtime[] = { CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_REALTIME_ALARM, CLOCK_TAI };
+	static const uint32_t realtime[] = { CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_REALTIME_ALARM, CLOCK_TAI, SHIM_SECONDS };
 
 	if (streams_new(&r->streams, err) < 0)
 		return -err->code;
@@ -67,25 +72,43 @@ static int load_streams(struct replay *r, struct err *err)
 		streams_start(r->streams, realtime[i], m->created);
 	streams_start(r->streams, CLOCK_BOOTTIME, m->boottime);
 	streams_start(r->streams, CLOCK_BOOTTIME_ALARM, m->boottime);
-	for (size_t i = 0; i < r->rec->nclocks; i++) {
-		const struct rec_clock *k = &r->rec->clocks[i];
+	return ahead_begin(r, err);
+}
 
-		if (k->clock >= 0 && streams_add(r->streams, k->task, (uint32_t)k->clock, k->ns, k->order, err) < 0)
-			return -err->code;
+static void timerfds_find(struct replay *r)
+{
+	struct stat st;
+
+	if (fstat(r->epoll, &st) == 0)
+		r->anonymous = st.st_dev;
+	for (size_t i = 1; i < r->rec->nobjects; i++) {
+		const struct ev_object *o = r->rec->objects[i].o;
+
+		if (o && o->kind == OBJ_OTHER && o->path && strcmp(o->path, TIMERFD) == 0)
+			r->timerfds = r->live[i].timer = r->live[i].direct = true;
 	}
-	for (size_t i = 1; i < r->rec->ntasks; i++)
-		streams_reach(r->streams, (uint32_t)i, 0, next_mark(&r->rec->tasks[i], 0));
-	return 0;
 }
 
 static int make_live(struct replay *r, struct err *err)
 {
-	r->live = calloc(r->rec->nobjects + 1, sizeof(*r->live));
+	if (looks_at_new(&r->looks_at, r->rec->looks) < 0)
+		return err_set(err, ENOMEM, "out of memory");
+	r->live = calloc(r->rec->nobjects + SPARE_LIVES, sizeof(*r->live));
+	if (procs_new(&r->procs) < 0)
+		return err_set(err, ENOMEM, "out of memory");
+	r->paths = calloc(r->rec->nobjects, sizeof(*r->paths));
 	r->born = calloc(r->rec->ntasks, sizeof(*r->born));
-	if (!r->live || !r->born)
+	if (!r->live || !r->paths || !r->born)
 		return err_set(err, ENOMEM, "out of memory");
 	for (size_t i = 0; i < r->rec->nobjects; i++)
-		r->live[i] = (struct live){ .id = (uint32_t)i, .rec = &r->rec->objects[i], .fd = -1 };
+		r->live[i] = (struct live){ .id = (uint32_t)i, .rec = &r->rec->objects[i], .fd = -1, .instead = (uint32_t)i };
+	for (uint32_t i = 1; i < r->rec->nobjects; i++) {
+		const struct ev_object *o = r->rec->objects[i].o;
+
+		if (o && (o->kind == OBJ_CHR || (o->path && o->path[0])))
+			r->paths[r->npaths++] = i;
+	}
+	timerfds_find(r);
 	return 0;
 }
 
@@ -125,6 +148,24 @@ static int64_t offset_to(int64_t then, clockid_t clk)
 	return (int64_t)((uint64_t)then - ((uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec));
 }
 
+/*
+ * From here on, what changes a file is the guest.  Files get the time of the
+ * kernel's last tick, so that has to be behind what the sandbox made.
+ */
+static void begin_times(struct replay *r)
+{
+	struct timespec now, tick;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	for (int i = 0; i < 40; i++) {
+		nanosleep(&(struct timespec){ .tv_nsec = 500000 }, NULL);
+		clock_gettime(CLOCK_REALTIME_COARSE, &tick);
+		if (tick.tv_sec > now.tv_sec || (tick.tv_sec == now.tv_sec && tick.tv_nsec >= now.tv_nsec))
+			break;
+	}
+	r->began = now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
 static int start(struct replay *r, struct err *err)
 {
 	const struct manifest *m = r->rec->m;
@@ -138,6 +179,7 @@ static int start(struct replay *r, struct err *err)
 		.argv = r->opts->argv, .fds = fds, .lay = files_lay, .ctx = r, .binds = r->opts->binds,
 		.nbinds = r->opts->nbinds, .shared_size = streams_size(r->streams),
 		.notify = r->rec->notify,
+		.max_disk = r->opts->max_disk, .max_file = r->opts->max_file, .max_cpu = r->opts->max_cpu,
 		.monotonic_offset = offset_to(m->monotonic, CLOCK_MONOTONIC),
 		.boottime_offset = offset_to(m->boottime, CLOCK_BOOTTIME),
 	};
@@ -148,6 +190,7 @@ static int start(struct replay *r, struct err *err)
 	if (sandbox_enter(m, err) < 0 || peers_stdio(r, fds, &spec.nfds, MAX_START_FDS, err) < 0)
 		return -err->code;
 	spec.cpu = pin();
+	spec.trap_cycles = true;
 	if (sandbox_spawn(&r->sb, &spec, err) < 0)
 		return -err->code;
 	if (streams_publish(r->streams, sandbox_shared(r->sb), err) < 0)
@@ -157,6 +200,7 @@ static int start(struct replay *r, struct err *err)
 	ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags);	/* since Linux 6.6; without it, slower */
 	if (watch(r, r->listener, TAG_LISTENER) < 0 || watch(r, sandbox_control(r->sb), TAG_CONTROL) < 0)
 		return err_sys(err, errno, "the replayer's event loop");
+	begin_times(r);
 	if (!task_first(r, sandbox_guest(r->sb)))
 		return err_sys(err, errno, "following the program with ptrace");
 	return sandbox_go(r->sb, err);
@@ -174,6 +218,10 @@ void call_respond(struct replay *r, const struct call *c)
 		resp.error = (int32_t)c->ret;
 	else
 		resp.val = c->ret;
+	if (c->t && c->t->cursor != c->t->moved_to) {
+		c->t->moved_to = c->t->cursor;
+		c->t->moved = now_ns();
+	}
 	/* ENOENT: the task was killed while it waited. */
 	while (ioctl(r->listener, SECCOMP_IOCTL_NOTIF_SEND, &resp) < 0 && errno == EINTR)
 		;
@@ -191,41 +239,6 @@ static struct gtask *caller(struct replay *r, pid_t tid)
 	return t;
 }
 
-/* A call that leads outside, and that the record does not have. */
-static bool is_beyond(const struct call *c)
-{
-	int fate = sc_table[c->nr].fate;
-	bool own = c->t->blocked && c->t->matched;	/* on something of the guest's own */
-
-	return !c->matched && !own &&
-	       (fate == SC_READ || fate == SC_WRITE || fate == SC_WAIT || fate == SC_SLEEP || fate == SC_NET);
-}
-
-/*
- * Signals that came between this call and the next one are due as soon as the
- * task sleeps.  One that interrupted the next call is sent when that is made
- * (match_call()), one behind the task's last call when it makes another that
- * leads outside, at the latest, the others being done with what came before.
- */
-static void signals_after(const struct replay *r, const struct call *c)
-{
-	const struct rec_task *rec = c->t->rec;
-	size_t next = c->t->cursor;
-
-	while (rec && next < rec->ncalls && rec->calls[next].signal)
-		next++;
-	if (!rec || next == c->t->cursor || (next < rec->ncalls && rec->calls[next].call->ret == -EINTR))
-		return;
-	if (next == rec->ncalls && is_beyond(c) && all_are_past(r, rec->calls[c->t->cursor].order)) {
-		for (; c->t->cursor < next; c->t->cursor++)
-			signals_due(c->t);
-		return;
-	}
-	if (!c->t->signals_due)
-		c->t->signals_since = now_ns();
-	c->t->signals_due = next;
-}
-
 void call_of(struct call *c, const struct seccomp_notif *n, struct gtask *t)
 {
 	*c = (struct call){ .n = n, .t = t };
@@ -239,11 +252,13 @@ void call_take(struct replay *r, struct call *c)
 	if (!c->answered)
 		call_respond(r, c);
 	signals_after(r, c);
+	r->asking = NULL;
 }
 
 static void take_notification(struct replay *r)
 {
 	struct seccomp_notif n = { 0 };
+	struct gtask *t;
 	struct call c;
 
 	if (ioctl(r->listener, SECCOMP_IOCTL_NOTIF_RECV, &n) < 0)
@@ -251,13 +266,24 @@ static void take_notification(struct replay *r)
 	r->activity_before = r->last_activity;
 	r->last_activity = now_ns();
 	r->v->calls++;
-	call_of(&c, &n, caller(r, (pid_t)n.pid));
-	if (!c.t) {
+	t = caller(r, (pid_t)n.pid);
+	call_of(&c, &n, t);
+	if (!t) {
 		miss(r, "a call of a task that nobody started");
 		c.cont = true;
 		call_respond(r, &c);
-	} else if (!turn_keep(r, &c)) {
+	} else if (call_was_interrupted(c.t, c.nr)) {
+		call_go_on(&c, true);
+		call_respond(r, &c);
+	} else if (t->number_at) {
+		if (sc_table[c.nr].fate != SC_TASK)
+			c.t = goroutine_on(r, t);
+		ahead_at_once(r, &c);
 		call_take(r, &c);
+	} else {
+		match_begin(r, &c);
+		if (!reap_keep(r, &c) && !turn_keep(r, &c))
+			call_take(r, &c);
 	}
 }
 
@@ -281,13 +307,44 @@ static void take_event(struct replay *r, const struct epoll_event *ev)
 		peer_flush(r, &r->live[ev->data.u64 - TAG_LIVE]);
 }
 
+/* It comes to no end.  Said in any case, where something else differed before, too. */
+static void give_up(struct replay *r, const char *why)
+{
+	char text[sizeof(r->v->first.got)], where[400];
+
+	tasks_describe(r, where, sizeof(where));
+	snprintf(text, sizeof(text), "%s: given up; %s", why, where);
+	if (r->v->first.set)
+		note_add(&r->v->changed, "%s", text);
+	diverged(r->v, "the program's course", 0, "an end", text);
+	r->given_up = true;
+}
+
+/*
+ * Is it a server that has had everything that was recorded to come to it?  Its recording may have ended in a crash: where
+ * changed code has none, it waits for the next client.
+ */
+static bool serves_on(const struct replay *r)
+{
+	bool listens = false;
+
+	for (size_t i = 1; i < r->rec->nobjects; i++) {
+		const struct live *l = &r->live[i];
+
+		if (l->rec->listens && l->released < l->rec->narrivals)
+			return false;
+		listens |= l->rec->listens && l->bound && l->rec->narrivals;
+	}
+	return listens && !peers_owe(r) && !signals_wait(r, UINT32_MAX);
+}
+
 /* Is someone waiting for what the record does not say it should have? Then the world speaks out of turn. */
 static void when_quiet(struct replay *r)
 {
 	uint64_t now = now_ns();
 	bool unmatched = false, overdue = false;
 
-	if (now - r->last_activity < QUIET_NS)
+	if (now - r->last_activity < QUIET_NS || r->ends_wait || r->reaping || r->early || r->kept)	/* these are let go first */
 		return;
 	for (struct gtask *t = r->tasks; t; t = t->next) {
 		unmatched |= !t->exited && t->blocked && !t->matched;
@@ -297,13 +354,21 @@ static void when_quiet(struct replay *r)
 		return;
 	if (!tasks_asleep(r))
 		return;
+	if (attached_is_lost(r)) {
+		give_up(r, "its start came to nobody who does what was recorded");
+		return;
+	}
 	if (peer_out_of_turn(r)) {
 		r->last_activity = now;
 		return;
 	}
-	if (now - r->last_activity > DEADLOCK_NS) {
-		diverged(r->v, "the program's course", 0, "an end", "every task sleeps and nothing is left to come: given up");
-		r->given_up = true;
+	if (now - r->last_activity > SERVED_NS && serves_on(r)) {
+		r->v->serves_on = r->given_up = true;
+		r->v->status = SERVES_ON;
+		return;
+	}
+	if (now - r->last_activity > DEADLOCK_NS && !pace_owes(r, now - DEADLOCK_NS)) {
+		give_up(r, "every task sleeps and nothing is left to come");
 	}
 }
 
@@ -311,16 +376,22 @@ static void when_quiet(struct replay *r)
 static void turn(struct replay *r)
 {
 	struct epoll_event ev[16];
-	int n = epoll_wait(r->epoll, ev, 16, r->early || r->parked || r->paced || r->kept ? 1 : 10);
+	int n = epoll_wait(r->epoll, ev, 16, r->early || r->ends_wait || r->reaping || r->parked || r->paced || r->kept || r->timers || r->rec->goroutines ? 1 : 10);
 
 	for (int i = 0; i < n; i++)
 		take_event(r, &ev[i]);
 	park_look(r);
 	order_look(r);
 	turns_look(r);
+	goroutines_look(r);
 	pace_look(r);
+	timers_look(r);
+	reap_look(r);
 	signals_look(r);
-	if (n <= 0)
+	ahead_look(r);
+	if (attached_is_over(r))
+		r->over = true;
+	else if (n <= 0)
 		when_quiet(r);
 }
 
@@ -343,14 +414,23 @@ static void loop(struct replay *r)
 {
 	uint64_t limit = r->opts->limit_ns, until;
 
-	while (!r->done && !r->given_up) {
+	/* What ran already may leave the process that it was started as. */
+	while ((r->rec->attached ? !r->over : !r->done) && !r->given_up) {
 		turn(r);
 		if (limit && now_ns() - r->start > limit) {
-			diverged(r->v, "the program's course", 0, "an end", "still running: given up");
-			return;
+			give_up(r, "still running");
+		} else if (limits_exceeded(r)) {
+			give_up(r, "more memory is taken than --max-memory allows");
 		}
 	}
 	r->v->ended = r->done > 0;
+	r->v->over = r->over || (r->rec->attached && r->v->serves_on);
+	if (r->over) {
+		r->v->serves_on = true;
+		r->v->status = SERVES_ON;
+	}
+	if (r->given_up || r->over)
+		return;
 	if (r->done < 0)
 		diverged(r->v, "the program's course", 0, "an end", "the sandbox died");
 	until = now_ns() + OUTLIVE_NS;
@@ -359,16 +439,29 @@ static void loop(struct replay *r)
 }
 
 /*
- * How often one of several threads reads the clock while it waits for another
- * is not the program's doing, but the scheduler's.  Such readings lie between
- * two recorded ones.  A single thread that reads it more often is not the
- * program that was recorded, or not in its world.
+ * How often one of several threads, or processes that share memory, reads the
+ * clock while it waits for another is not the program's doing, but the
+ * scheduler's.  Such readings lie between two recorded ones.  A single thread
+ * that reads it more often is not the program that was recorded, or not in its
+ * world.
  */
+static bool is_runtimes_clock(const struct replay *r, uint32_t slot)
+{
+	for (const struct gtask *t = r->tasks; t; t = t->next)
+		if (t->slot == slot && t->number_at)
+			return true;
+	return false;
+}
+
 static int clock_more(void *ctx, uint32_t task, uint32_t clk, const struct streams_total *t)
 {
 	struct replay *r = ctx;
 
-	if (t->more && has_company(r, task))
+	if (is_runtimes_clock(r, task))
+		return 0;
+	if (t->more && r->rec->attached && task >= r->rec->ntasks)
+		r->v->start_clocks += t->more;
+	else if (t->more && (has_company(r, task) || shares_memory(r, task) || r->rec->attached || (r->rec->goroutines && task >= r->rec->ntasks)))
 		r->v->between += t->more;
 	else if (t->more)
 		miss(r, "clock %u: task %u read it %llu times more than recorded", clk, task, (unsigned long long)t->more);
@@ -382,11 +475,35 @@ static void conclude(struct replay *r)
 	streams_total(r->streams, &total);
 	r->v->served += total.given;
 	streams_odd(r->streams, clock_more, r);
-	if (sandbox_exec_error(r->sb))
+	r->v->started = !sandbox_exec_error(r->sb);
+	if (!r->v->started)
 		diverged(r->v, "the program's start", 0, "started", strerror(sandbox_exec_error(r->sb)));
-	if (r->v->ended)
+	if (r->v->ended && !r->rec->attached) {
 		files_compare(r);
+		extra_outputs(r);
+	}
 	verdict_end(r);
+	ahead_end(r);
+}
+
+/* The sandbox's processes have been waited for. */
+static void take_usage(struct verdict *v)
+{
+	struct rusage u;
+
+	if (getrusage(RUSAGE_CHILDREN, &u) < 0)
+		return;
+	v->cpu_ns = (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000000ull +
+		    (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1000ull;
+	v->peak_bytes = (uint64_t)u.ru_maxrss * 1024;
+	v->pages = (uint64_t)u.ru_minflt;
+}
+
+static uint64_t most_memory(void)
+{
+	struct rusage u;
+
+	return getrusage(RUSAGE_SELF, &u) < 0 ? 0 : (uint64_t)u.ru_maxrss * 1024;
 }
 
 void replay_run(struct recording *rec, const struct replay_options *opts, struct verdict *v)
@@ -399,23 +516,36 @@ void replay_run(struct recording *rec, const struct replay_options *opts, struct
 	memcpy(r.random_seed, hash, sizeof(r.random_seed));
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (open_loop(&r, &v->err) < 0 || load_streams(&r, &v->err) < 0 || make_live(&r, &v->err) < 0 ||
-	    start(&r, &v->err) < 0) {
+	    saved_open(&r, &v->err) < 0 || start(&r, &v->err) < 0) {
 		v->error = EXIT_MACHINE;
 	} else {
-		r.last_activity = now_ns();
+		r.set_off = r.last_activity = now_ns();
 		loop(&r);
 		conclude(&r);
+		saved_end(&r);
 	}
 	v->wall_ns = now_ns() - r.start;
+	v->memory = most_memory();
 	sandbox_free(r.sb);
+	take_usage(v);
 	park_free(&r);
 	order_free(&r);
 	turns_free(&r);
 	pace_free(&r);
+	timers_free(&r);
 	if (r.live)
 		peers_free(&r);
+	signals_free(&r);
+	reap_free(&r);
+	goroutines_free(&r);
 	tasks_free(&r);
 	streams_free(r.streams);
+	saved_free(&r);
+	facts_free(&r);
+	listing_free(&r);
+	looks_at_free(r.looks_at);
 	free(r.live);
 	free(r.born);
+	free(r.paths);
+	procs_free(r.procs);
 }

@@ -20,13 +20,18 @@ bool has_company(const struct replay *r, uint32_t slot)
 {
 	pid_t tgid = 0;
 
-	for (const struct gtask *t = r->tasks; t; t = t->next)
+	for (const struct gtask *t = r->tasks; t; t = next_player(r, t))
 		if (t->slot == slot)
 			tgid = t->tgid;
 	for (const struct gtask *t = r->tasks; t; t = t->next)
 		if (t->tgid == tgid && t->rec && t->rec->thread)
 			return true;
 	return false;
+}
+
+bool shares_memory(const struct replay *r, uint32_t slot)
+{
+	return slot < r->rec->ntasks && r->rec->tasks[r->rec->tasks[slot].process].company;
 }
 
 static void register_clocks(struct replay *r, const struct gtask *t)
@@ -37,18 +42,37 @@ static void register_clocks(struct replay *r, const struct gtask *t)
 		inject_register(t->tgid, t->fsbase, (uint32_t)slot);
 }
 
-static void exchange(struct replay *r, struct gtask *a, struct gtask *b)
+void role_exchange(struct replay *r, struct gtask *a, struct gtask *b)
 {
 	SWAP(a->rec, b->rec);
 	SWAP(a->slot, b->slot);
 	SWAP(a->cursor, b->cursor);
 	SWAP(a->nchildren, b->nchildren);
+	SWAP(a->wait_cursor, b->wait_cursor);
+	SWAP(a->mark_known, b->mark_known);
+	SWAP(a->last_mark, b->last_mark);
+	SWAP(a->next_mark, b->next_mark);
+	a->wait_taken = b->wait_taken = false;
 	SWAP(a->random_part, b->random_part);
 	SWAP(a->random_off, b->random_off);
 	SWAP(a->signals_due, b->signals_due);
 	SWAP(a->signals_since, b->signals_since);
 	register_clocks(r, a);
 	register_clocks(r, b);
+}
+
+void role_begin(struct replay *r, struct gtask *t, const struct rec_task *rec)
+{
+	t->rec = rec;
+	t->slot = rec->id;
+	t->cursor = t->wait_cursor = t->random_part = t->random_off = 0;
+	t->file_writes = t->file_reads = 0;
+	t->mark_known = t->wait_taken = false;
+	t->nchildren = rec->nhere;	/* those that came before are there */
+	if (t->nexecs < rec->nexecs)
+		t->nexecs = rec->nexecs;
+	r->born[rec->id] = true;
+	register_clocks(r, t);
 }
 
 static struct gtask *holder(const struct replay *r, const struct rec_task *rec)
@@ -87,6 +111,6 @@ bool role_take(struct replay *r, struct gtask *t, role_wanted wanted, void *ctx)
 	}
 	if (!from)
 		return false;
-	exchange(r, t, from);
+	role_exchange(r, t, from);
 	return true;
 }

@@ -3,11 +3,13 @@
  * Clock readings, served in recorded order: a stream per (task, clock id),
  * shared with the shim in the guest (preload/shim.h).
  *
- * Order of use: streams_new(), streams_add() for each reading of the capsule
- * and streams_start() for each clock, then streams_publish() once, then
- * streams_take() for each reading that the shim passed on.
+ * Order of use: streams_new(), streams_expect() for each task and clock that
+ * the capsule has readings of and streams_start() for each clock, then
+ * streams_publish() once, then streams_take() for each reading that the shim
+ * passed on.  The readings come by streams_add(), before that and as the
+ * replay goes: those that were passed are let go.
  *
- * Times are ns.  gettimeofday and time belong to CLOCK_REALTIME's stream.
+ * Times are ns.  gettimeofday belongs to CLOCK_REALTIME's stream, time(2) has one of its own: clock SHIM_SECONDS.
  *
  * A thread's readings are due between the same two of its marks (calls that
  * moved something in or out) as recorded.  Those beyond them there go on by
@@ -25,6 +27,7 @@
 
 #include "format/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct streams;
@@ -36,13 +39,15 @@ static inline void cleanup_streams(struct streams **s) { streams_free(*s); }
 
 /* ---- loading ------------------------------------------------------------ */
 
-/* @task's next reading of @clk, event @order of the recording. */
+/* There will be @count readings of @clk by @task. */
+int streams_expect(struct streams *s, uint32_t task, uint32_t clk, uint64_t count, struct err *err);
+/* The next one of them, event @order of the recording. */
 int streams_add(struct streams *s, uint32_t task, uint32_t clk, int64_t ns, uint32_t order, struct err *err);
 /* Where @clk starts for a task of which no reading was recorded: its value when the recording began. */
 void streams_start(struct streams *s, uint32_t clk, int64_t ns);
 /* Bytes that /dev/.capsule must have; a multiple of the page. */
 uint64_t streams_size(const struct streams *s);
-/* Writes it all to @fd (not taken, must stay open as long as @s). No streams_add() after this. */
+/* Writes them to @fd (not taken, must stay open as long as @s). No streams_expect() after this. */
 int streams_publish(struct streams *s, int fd, struct err *err);
 
 /* ---- serving ------------------------------------------------------------ */
@@ -53,17 +58,30 @@ int streams_publish(struct streams *s, int fd, struct err *err);
  * cursor.
  */
 int streams_take(struct streams *s, uint32_t task, uint32_t clk, int64_t *ns);
+/* Must more be read of the recording before @task's next reading of @clk can be taken? */
+bool streams_wants(struct streams *s, uint32_t task, uint32_t clk);
 /*
- * @task has come to event @from, its next mark is event @to (UINT32_MAX: none).
- * Without this all its readings are due.  Under the condition of streams_take().
+ * @task has come to event @from, its next mark is event @to (UINT32_MAX: none
+ * as far as was read, see streams_mark()).  Without this all its readings are
+ * due.  Under the condition of streams_take().
  */
 void streams_reach(struct streams *s, uint32_t task, uint32_t from, uint32_t to);
+/* Event @order, which was read just now, is a mark of @task. */
+void streams_mark(struct streams *s, uint32_t task, uint32_t order);
+/* Bytes of readings that are held. */
+uint64_t streams_held(const struct streams *s);
 /* The order of @task's next recorded reading of @clk; UINT32_MAX: there is none any more, 0: there never was one. */
 uint32_t streams_next(struct streams *s, uint32_t task, uint32_t clk);
 /* The slot to register the task's thread with (inject_register()), or -ENOSPC: then every reading comes to us. */
 int streams_slot(struct streams *s, uint32_t task);
+/* @task, of which no reading is recorded, reads from now on no less than @ns. */
+void streams_at_least(struct streams *s, uint32_t task, uint32_t clk, int64_t ns);
 /* @ns passed in a sleep that is not in the record: clocks past their end go on by that. */
 void streams_skip(struct streams *s, int64_t ns);
+/* All that was skipped so far. */
+int64_t streams_skipped(const struct streams *s);
+/* What @clk showed last to @task, or to anybody if @task never read it. */
+int64_t streams_now(struct streams *s, uint32_t task, uint32_t clk);
 
 /* ---- for the verdict ---------------------------------------------------- */
 

@@ -9,13 +9,18 @@
 #include "replayer/replay.h"
 
 #include "format/cleanup.h"
+#include "format/goroutine.h"
 #include "format/io.h"
 #include "format/sysdesc.h"
 #include "replayer/inject.h"
+#include "replayer/timed.h"
+#include "replayer/timers.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
@@ -23,7 +28,7 @@
 #include <unistd.h>
 
 enum { SEIZE_OPTIONS = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC |
-		       PTRACE_O_TRACEVFORKDONE | PTRACE_O_EXITKILL };
+		       PTRACE_O_TRACEVFORKDONE | PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL };
 
 struct gtask *task_find(struct replay *r, pid_t tid)
 {
@@ -56,7 +61,7 @@ struct gtask *task_first(struct replay *r, pid_t tid)
 
 	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)(long)SEIZE_OPTIONS) < 0)
 		return NULL;
-	t = task_add(r, tid, tid, &r->rec->tasks[1]);
+	t = task_add(r, tid, tid, r->rec->attached ? NULL : &r->rec->tasks[1]);
 	if (t)
 		t->known = t->started = true;
 	return t;
@@ -64,6 +69,8 @@ struct gtask *task_first(struct replay *r, pid_t tid)
 
 static const struct rec_task *next_child(struct replay *r, const struct gtask *t)
 {
+	if (t->number_at)
+		return goroutine_child(r, t);
 	if (!t->rec || t->nchildren >= t->rec->nchildren)
 		return NULL;
 	return &r->rec->tasks[t->rec->children[t->nchildren]];
@@ -116,7 +123,7 @@ static void born(struct replay *r, struct gtask *parent)
 
 	if (ptrace(PTRACE_GETEVENTMSG, parent->tid, NULL, &tid) < 0)
 		return;
-	if (!rec && parent->rec)
+	if (!rec && parent->rec && !(parent->number_at && parent->makes_thread))
 		note_add(&r->v->changed, "a task more than recorded was started");
 	parent->nchildren++;
 	order_forked(r, parent);
@@ -131,6 +138,15 @@ static void born(struct replay *r, struct gtask *parent)
 		r->born[rec->id] = true;
 	}
 	t->known = true;
+	t->shim = parent->shim;
+	if (parent->number_at && t->tgid == parent->tgid) {
+		t->number_at = parent->number_at;
+		t->begins_at = parent->begins_at;
+		t->slot = parent->slot;
+	}
+	t->cycles = parent->cycles;
+	if (!t->number_at)
+		signals_born(t);
 	if (t->held)
 		set_off(r, t);
 }
@@ -161,24 +177,79 @@ static struct gtask *after_exec(struct replay *r, pid_t tid)
 	return was;
 }
 
+static bool has_parts(const struct replay *r, uint32_t process)
+{
+	for (size_t i = 1; i < r->rec->ntasks; i++)
+		if (r->rec->tasks[i].goroutine && r->rec->tasks[i].process == process)
+			return true;
+	return false;
+}
+
+/* Where a program has goroutines, and had them when recorded. */
+static struct goroutine_layout layout_of(const struct replay *r, const struct gtask *t)
+{
+	const struct goroutine_layout none = { 0 };
+	char path[64];
+
+	if (!t->rec || !r->rec->goroutines || !has_parts(r, t->rec->process))
+		return none;
+	snprintf(path, sizeof(path), "/proc/%d/exe", t->tid);
+	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? none : goroutine_layout(fd);
+}
+
+/* The command's own, as long as it is there. */
+static const struct gtask *first_task(const struct replay *r)
+{
+	const struct gtask *t = r->tasks;
+
+	while (t && t->next)
+		t = t->next;
+	return t;
+}
+
 static void execed(struct replay *r, pid_t tid)
 {
 	struct gtask *t = after_exec(r, tid);
-	const struct ev_exec *rec = t && t->rec && t->nexecs < t->rec->nexecs ? t->rec->execs[t->nexecs] : NULL;
+	const struct rec_exec *rec = t && t->rec && t->nexecs < t->rec->nexecs ? &t->rec->execs[t->nexecs] : NULL;
 	struct inject what = { .at_random = rec ? rec->at_random : NULL, .shared_size = streams_size(r->streams) };
 	struct injected done;
+	struct goroutine_layout layout;
 	struct err err = ERR_INIT;
 	uint8_t made_up[16];
 
 	if (!t)
 		return;
+	r->asking = t;
+	if (in_start_up(r, t) && !t->nexecs && t == first_task(r)) {
+		rec = &r->rec->tasks[1].execs[0];
+		what.at_random = rec->at_random;
+	}
 	t->nexecs++;
 	if (!rec) {
 		make_random(r, t, made_up, sizeof(made_up));
 		what.at_random = made_up;
 		miss(r, "a program was started that was not recorded");
 	}
-	if (inject_exec(tid, &what, &done, &err) == 0 || err.code == ESRCH)
+	timers_exec(r, t->tgid);
+	if (t->number_at)
+		goroutines_end(r, t->tgid);
+	layout = layout_of(r, t);
+	t->number_at = layout.number;
+	t->begins_at = layout.begins;
+	if (t->number_at)
+		t->slot = (uint32_t)r->rec->ntasks + r->spare_slot++;	/* of the runtime's readings */
+	else if (t->rec)
+		t->slot = t->rec->id;
+	t->shim = false;
+	t->unlimited = 0;
+	if (inject_exec(tid, &what, &done, &err) == 0) {
+		t->shim = done.shim;
+		if (t->number_at && t->shim)
+			inject_goroutines(t->tgid, t->number_at);
+		return;
+	}
+	if (err.code == ESRCH)
 		return;
 	miss(r, "the program's clocks can't be served: %s", err.text);
 	kill(tid, SIGKILL);
@@ -192,6 +263,8 @@ static void gone(struct replay *r, pid_t tid, int status)
 		return;
 	t->exited = true;
 	t->blocked = false;
+	if (t->number_at && t->tid == t->tgid)
+		goroutines_end(r, t->tgid);
 	if (!t->rec || t->rec->thread || !t->rec->exited || t->rec->id == 1)
 		return;
 	if (t->rec->status != status) {
@@ -221,6 +294,9 @@ static void save_interrupted_call(pid_t tid)
 	case SC_CLOCK:
 	case SC_RANDOM:
 	case SC_SERVE:
+	case SC_OPEN:
+	case SC_PATH:
+	case SC_LOOK:
 		regs.rax = (uint64_t)-ERESTARTNOINTR;
 		ptrace(PTRACE_SETREGS, tid, NULL, &regs);
 	}
@@ -239,6 +315,12 @@ static void stopped(struct replay *r, pid_t tid, int status)
 			set_off(r, t);
 		return;
 	}
+	if (t && event == PTRACE_EVENT_SECCOMP) {
+		timed_begin(r, t);
+		return;
+	}
+	if (t)
+		timed_mend(t);
 	switch (event) {
 	case PTRACE_EVENT_FORK: case PTRACE_EVENT_VFORK: case PTRACE_EVENT_CLONE:
 		if (t)
@@ -261,26 +343,68 @@ static void stopped(struct replay *r, pid_t tid, int status)
 			ptrace(PTRACE_LISTEN, tid, NULL, NULL);
 			return;
 		}
+		if (t)
+			stack_stopped(r, t);
 		sig = 0;
 		break;
 	default:
+		if (t && cycles_serve(r, t, sig)) {
+			sig = 0;
+			break;
+		}
 		save_interrupted_call(tid);	/* a signal on its way to the task */
+		if (t)
+			sig = signal_passes(r, t, sig);
+		if (t && sig)
+			stack_signal(r, t, sig);
 		break;
 	}
 	ptrace(PTRACE_CONT, tid, NULL, (void *)(long)sig);
 }
 
-void tasks_pump(struct replay *r)
+/* The next one that has something to tell, which stays to be told; 0: nobody. */
+static pid_t next_told(idtype_t type, pid_t tid, bool *ended)
+{
+	siginfo_t si = { 0 };
+
+	if (waitid(type, (id_t)tid, &si, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) < 0)
+		return 0;
+	*ended = si.si_code == CLD_EXITED || si.si_code == CLD_KILLED || si.si_code == CLD_DUMPED;
+	return si.si_pid;
+}
+
+static bool take_told(struct replay *r, pid_t tid)
 {
 	int status;
+
+	if (waitpid(tid, &status, __WALL | WNOHANG) <= 0)
+		return false;
+	if (WIFSTOPPED(status))
+		stopped(r, tid, status);
+	else
+		gone(r, tid, status);
+	return true;
+}
+
+/*
+ * A child that has ended is told of to its parent when we have taken note of
+ * it, not before; reap.c says when that may be.  One that is to wait stands in
+ * the way of all others, so these are asked one by one.
+ */
+void tasks_pump(struct replay *r)
+{
+	bool ended, waits = false;
 	pid_t tid;
 
-	while ((tid = waitpid(-1, &status, __WALL | WNOHANG)) > 0) {
-		if (WIFSTOPPED(status))
-			stopped(r, tid, status);
-		else
-			gone(r, tid, status);
+	while (!waits && (tid = next_told(P_ALL, 0, &ended)) > 0) {
+		waits = ended && reap_must_wait(r, task_find(r, tid));
+		if (!waits && !take_told(r, tid))
+			return;
 	}
+	for (struct gtask *t = waits ? r->tasks : NULL; t; t = t->next)
+		while (!t->exited && next_told(P_PID, t->tid, &ended) == t->tid && !(ended && reap_must_wait(r, t)))
+			if (!take_told(r, t->tid))
+				break;
 }
 
 static bool is_asleep(pid_t tid)
@@ -301,12 +425,69 @@ bool task_sleeps(const struct gtask *t)
 	return is_asleep(t->tid);
 }
 
+void task_kept(struct gtask *t, bool kept)
+{
+	t->kept = kept;
+	if (t->carrier)
+		t->carrier->kept = kept;
+}
+
 bool tasks_asleep(struct replay *r)
 {
 	for (struct gtask *t = r->tasks; t; t = t->next)
-		if (!t->exited && !t->kept && !is_asleep(t->tid))
+		if (!t->exited && !t->kept && !t->early && !is_asleep(t->tid))
 			return false;
-	return true;
+	return !call_waits(r);	/* asked last: who made one after it was looked at is seen here */
+}
+
+/* What the call that it is in is about: " of stdin", or nothing. */
+static void describe_object(struct replay *r, struct gtask *t, unsigned int nr, uint64_t fd, char *buf, size_t len)
+{
+	struct call c = { .t = t, .nr = nr };
+	char name[160];
+	struct live *l;
+
+	buf[0] = 0;
+	if (!sc_table[nr].fd)
+		return;
+	l = object_of_fd(r, &c, (int)fd, NULL, NULL);
+	if (l)
+		snprintf(buf, len, " of %s", outside_name(l->rec, name, sizeof(name)));
+	else
+		snprintf(buf, len, " of its own fd %d", (int)fd);
+}
+
+static void describe(struct replay *r, struct gtask *t, char *buf, size_t len)
+{
+	_cleanup_free_ char *text = NULL;
+	unsigned long long args[6] = { 0 };
+	char path[64], object[200];
+	unsigned int nr, who = t->rec ? t->rec->tid : (unsigned int)t->tid;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", t->tid);
+	if (io_slurp(path, 4096, &text, NULL) < 0 ||
+	    sscanf(text, "%u %llx %llx %llx %llx %llx %llx", &nr, &args[0], &args[1], &args[2], &args[3], &args[4], &args[5]) != 7 ||
+	    nr >= SC_MAX || !sc_name(nr)) {
+		snprintf(buf, len, "%u computes", who);
+		return;
+	}
+	describe_object(r, t, nr, args[sc_table[nr].fd ? sc_table[nr].fd - 1 : 0], object, sizeof(object));
+	snprintf(buf, len, "%u waits in %s%s", who, sc_name(nr), object);
+}
+
+void tasks_describe(struct replay *r, char *buf, size_t len)
+{
+	size_t n = 0;
+
+	buf[0] = 0;
+	for (struct gtask *t = r->tasks; t && n < len; t = t->next) {
+		char one[300];
+
+		if (t->exited)
+			continue;
+		describe(r, t, one, sizeof(one));
+		n += (size_t)snprintf(buf + n, len - n, "%s%s", n ? ", " : "", one);
+	}
 }
 
 void tasks_free(struct replay *r)

@@ -20,29 +20,27 @@
 #include <sys/syscall.h>
 
 #define REST_NS 20000000ull	/* for others to come to rest: some compute for long */
+#define QUIET_NS 2000000ull	/* nothing was asked for so long: somebody may wait for a handler */
 #define PATIENCE_NS 50000000ull	/* nothing was asked for so long, and all sleep: the others do something else */
 
 struct early {
 	struct early *next;
 	struct seccomp_notif n;
 	struct gtask *t;
-	uint32_t order;
+	uint32_t order;		/* UINT32_MAX: its counterpart is still to be read, see ahead_of() */
 	uint64_t since;		/* when all was done that comes before it; 0: not yet */
 };
 
-/* Has everybody but @self (NULL: everybody) done what was recorded before event @order? */
-static bool others_are_past(const struct replay *r, const struct gtask *self, uint32_t order)
+bool others_are_past(const struct replay *r, const struct gtask *self, uint32_t order)
 {
-	for (const struct gtask *t = r->tasks; t; t = t->next)
-		if (t != self && !t->exited && t->rec && t->cursor < t->rec->ncalls &&
-		    t->rec->calls[t->cursor].order < order)
-			return false;
-	for (size_t i = 1; i < r->rec->ntasks; i++) {
-		const struct rec_task *rec = &r->rec->tasks[i];
+	const struct rec_call *rc;
 
-		if (!r->born[i] && rec->ncalls && rec->calls[0].order < order)
+	for (const struct gtask *t = r->tasks; t; t = next_player(r, t))
+		if (t != self && !t->exited && t->rec && (rc = task_surely(t->rec, t->cursor)) && rc->order < order)
 			return false;
-	}
+	for (size_t i = 1; i < r->rec->ntasks; i++)
+		if (!r->born[i] && (rc = task_call(&r->rec->tasks[i], 0)) && rc->order < order)
+			return false;
 	return true;
 }
 
@@ -54,27 +52,26 @@ bool all_are_past(const struct replay *r, uint32_t order)
 static bool others_rest(const struct replay *r, const struct gtask *self)
 {
 	for (const struct gtask *t = r->tasks; t; t = t->next)
-		if (t != self && !t->exited && !task_sleeps(t))
+		if (t != self && !t->exited && !t->early && !task_sleeps(t))
 			return false;
 	return !call_waits(r);
 }
 
 static const struct rec_call *next_call(const struct gtask *t)
 {
-	for (size_t i = t->cursor; t->rec && i < t->rec->ncalls; i++)
-		if (t->rec->calls[i].call)
-			return &t->rec->calls[i];
+	const struct rec_call *rc;
+
+	for (size_t i = t->cursor; t->rec && (rc = task_call(t->rec, i)); i++)
+		if (rc->call)
+			return rc;
 	return NULL;
 }
 
-/* Does @rc bring something in, be it a signal that interrupts it? */
-static bool brings(const struct gtask *t, const struct rec_call *rc)
+bool turn_brings(const struct rec_call *rc)
 {
-	if (rc->call->ret == -EINTR)
-		return t->rec->calls[t->cursor].signal;
 	switch (sc_table[rc->call->nr].fate) {
 	case SC_READ:
-		return rc->object && rc->call->ret >= 0;
+		return rc->object && !rc->anytime && rc->call->ret >= 0;
 	case SC_WAIT:
 		return rc->call->ret > 0 && call_seg(rc->call, SEG_READY);
 	default:
@@ -82,8 +79,20 @@ static bool brings(const struct gtask *t, const struct rec_call *rc)
 	}
 }
 
-/* Is @c about to get what @rc got?  A read of the guest's own has nothing to wait for. */
-static bool is_meant(struct replay *r, const struct call *c, const struct rec_call *rc)
+static bool is_accept(const struct rec_call *rc)
+{
+	return rc->call->nr == SYS_accept || rc->call->nr == SYS_accept4;
+}
+
+/* Does @rc bring something in, be it a signal that interrupts it?  Who waits for a client in vain must not get another's. */
+static bool brings(const struct gtask *t, const struct rec_call *rc)
+{
+	if (rc->call->ret == -EINTR)
+		return task_call(t->rec, t->cursor)->signal || is_accept(rc);
+	return turn_brings(rc);
+}
+
+bool turn_is_meant(struct replay *r, const struct call *c, const struct rec_call *rc)
 {
 	struct live *l;
 
@@ -107,24 +116,33 @@ static bool is_due(struct replay *r, struct gtask *t, uint32_t order, uint64_t *
 	return others_rest(r, t) || now_ns() - *since > REST_NS;
 }
 
+static bool keep(struct replay *r, const struct call *c, uint32_t order, uint64_t since)
+{
+	struct early *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return false;
+	*e = (struct early){ .n = *c->n, .t = c->t, .order = order, .since = since, .next = r->early };
+	r->early = e;
+	c->t->early = true;
+	return true;
+}
+
 bool turn_keep(struct replay *r, struct call *c)
 {
-	const struct rec_call *rc = next_call(c->t);
+	const struct rec_call *rc;
 	uint64_t since = 0;
-	struct early *e;
 
-	if (!rc || !brings(c->t, rc) || r->rec->ntasks <= 2 || !is_meant(r, c, rc))
+	if (!ahead_of(r, c) && keep(r, c, UINT32_MAX, 0))
+		return true;
+	rc = next_call(c->t);
+	if (!rc || !brings(c->t, rc) || r->rec->ntasks <= 2 || !turn_is_meant(r, c, rc))
 		return false;
 	if (is_due(r, c->t, rc->order, &since)) {
 		r->last_brought = c->t;
 		return false;
 	}
-	e = calloc(1, sizeof(*e));
-	if (!e)
-		return false;
-	*e = (struct early){ .n = *c->n, .t = c->t, .order = rc->order, .since = since, .next = r->early };
-	r->early = e;
-	return true;
+	return keep(r, c, rc->order, since);
 }
 
 static void let_in(struct replay *r, struct early **at)
@@ -133,8 +151,12 @@ static void let_in(struct replay *r, struct early **at)
 	struct call c;
 
 	*at = e->next;
-	r->last_brought = e->t;
+	e->t->early = false;
 	call_of(&c, &e->n, e->t);
+	if (e->order == UINT32_MAX)
+		ahead_at_once(r, &c);
+	else
+		r->last_brought = e->t;
 	call_take(r, &c);
 	free(e);
 }
@@ -149,8 +171,60 @@ static struct early **first_of(struct replay *r)
 	return first;
 }
 
+/* Those whose counterparts were read by now have their turn like any other. */
+static void look_again(struct replay *r)
+{
+	struct early *waiting = r->early, *next;
+
+	r->early = NULL;
+	for (struct early *e = waiting; e; e = next) {
+		struct call c;
+
+		next = e->next;
+		call_of(&c, &e->n, e->t);
+		if (e->order != UINT32_MAX || (!e->t->exited && ahead_is_missing(r, &c))) {
+			e->next = r->early;
+			r->early = e;
+			continue;
+		}
+		e->t->early = false;
+		if (!turn_keep(r, &c))
+			call_take(r, &c);
+		free(e);
+	}
+}
+
+/*
+ * A signal from inside has come that a handler is to take.  When recorded, it
+ * came before the call: the others may wait for what the handler does.
+ */
+static void send_back(struct replay *r)
+{
+	enum { ERESTARTNOINTR = 513 };	/* include/linux/errno.h: the call is made again behind the handler */
+
+	for (struct early **at = &r->early; *at;) {
+		struct early *e = *at;
+		struct call c;
+
+		if (e->t->exited || !signal_is_pending(e->t)) {
+			at = &e->next;
+			continue;
+		}
+		*at = e->next;
+		e->t->early = false;
+		call_of(&c, &e->n, e->t);
+		c.ret = -ERESTARTNOINTR;
+		call_respond(r, &c);
+		free(e);
+	}
+}
+
 void turns_look(struct replay *r)
 {
+	if (r->early)
+		look_again(r);
+	if (r->early && now_ns() - r->last_activity > QUIET_NS)
+		send_back(r);
 	while (r->early) {
 		struct early **first = first_of(r);
 
@@ -158,7 +232,7 @@ void turns_look(struct replay *r)
 			let_in(r, first);
 			continue;
 		}
-		if (now_ns() - r->last_activity < PATIENCE_NS || !tasks_asleep(r) || call_waits(r))
+		if (now_ns() - r->last_activity < PATIENCE_NS || !tasks_asleep(r))
 			return;
 		let_in(r, first);
 		r->last_activity = now_ns();

@@ -4,6 +4,8 @@
 
 #include "replayer/replay.h"
 
+#include "format/text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +20,7 @@ void note_add(struct notes *n, const char *fmt, ...)
 		va_start(ap, fmt);
 		vsnprintf(n->text[n->count], NOTE_LEN, fmt, ap);
 		va_end(ap);
+		text_tame(n->text[n->count]);	/* names in it may be the guest's */
 	}
 	n->count++;
 }
@@ -30,7 +33,11 @@ void miss(struct replay *r, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	note_add(&r->v->misses, "%s", text);
+	if (in_aftermath(r, r->asking)) {
+		r->v->after++;
+		return;
+	}
+	note_add(in_start_up(r, r->asking) ? &r->v->start_up : &r->v->misses, "%s", text);
 }
 
 void escape(char *out, size_t room, const uint8_t *data, size_t len)
@@ -60,19 +67,22 @@ void diverged(struct verdict *v, const char *what, uint64_t at, const char *expe
 	snprintf(v->first.what, sizeof(v->first.what), "%s", what);
 	snprintf(v->first.expected, sizeof(v->first.expected), "%s", expected);
 	snprintf(v->first.got, sizeof(v->first.got), "%s", got);
+	text_tame(v->first.what);
+	text_tame(v->first.expected);
+	text_tame(v->first.got);
 }
 
 /* The recorded bytes from the place where @l stands: up to @max of them, for the reader of the verdict. */
 static size_t upcoming(const struct live *l, uint8_t *buf, size_t max)
 {
 	size_t n = 0, part = l->out_part, off = l->out_off;
+	const struct bytes *b;
 
-	while (n < max && part < l->rec->nout) {
-		struct bytes b = l->rec->out[part];
-		size_t k = b.len - off < max - n ? b.len - off : max - n;
+	while (n < max && (b = object_out(l->rec, part))) {
+		size_t k = b->len - off < max - n ? b->len - off : max - n;
 
 		if (k)
-			memcpy(buf + n, b.data + off, k);
+			memcpy(buf + n, b->data + off, k);
 		n += k;
 		off = 0;
 		part++;
@@ -100,9 +110,16 @@ static bool keeps_messages(const struct live *l)
 	return o && o->kind == OBJ_SOCKET && o->type != SOCK_STREAM && o->type != 0;
 }
 
+/* The recorder left in the middle of what the program is saying. */
+static bool goes_beyond(const struct replay *r, const struct live *l)
+{
+	return r->rec->attached && !r->rec->tasks[1].exited && recording_ended(r->rec) && l->out_part >= l->rec->nout &&
+	       !l->rec->ended && l->released >= l->rec->narrivals;
+}
+
 static void observe_message(struct replay *r, struct live *l, const uint8_t *data, size_t len)
 {
-	const struct bytes *b = l->out_part < l->rec->nout ? &l->rec->out[l->out_part] : NULL;
+	const struct bytes *b = recording_out_at(r->rec, l->rec, l->out_part);
 
 	if (!b || b->len != len || (len && memcmp(b->data, data, len) != 0))
 		differs(r, l, data, len);
@@ -112,6 +129,8 @@ static void observe_message(struct replay *r, struct live *l, const uint8_t *dat
 
 void observe(struct replay *r, struct live *l, const uint8_t *data, size_t len)
 {
+	r->v->written += len;
+	saved_out(r, l, data, len);
 	if (l->rec->out_unseen) {
 		l->out_bytes += len;
 		return;
@@ -121,17 +140,12 @@ void observe(struct replay *r, struct live *l, const uint8_t *data, size_t len)
 		return;
 	}
 	while (len) {
-		const struct bytes *b = l->out_part < l->rec->nout ? &l->rec->out[l->out_part] : NULL;
+		const struct bytes *b = recording_out_at(r->rec, l->rec, l->out_part);
 		size_t n, same = 0;
 
 		if (l->differs) {
 			l->out_bytes += len;
 			return;
-		}
-		if (b && l->out_off == b->len) {
-			l->out_part++;
-			l->out_off = 0;
-			continue;
 		}
 		n = b ? (b->len - l->out_off < len ? b->len - l->out_off : len) : 0;
 		while (same < n && b->data[l->out_off + same] == data[same])
@@ -140,14 +154,26 @@ void observe(struct replay *r, struct live *l, const uint8_t *data, size_t len)
 		l->out_bytes += same;
 		data += same;
 		len -= same;
-		if (same < n || (!b && len))
+		if (!b && len && goes_beyond(r, l)) {
+			r->v->beyond += len;
+			return;
+		}
+		if (same < n || (!b && len)) {
+			/* Its answer is one to something else. */
+			r->v->misled += same < n && script_is_outbound(l);
 			differs(r, l, data, len);
+		} else if (l->out_off == b->len) {	/* the window need not keep it */
+			l->out_part++;
+			l->out_off = 0;
+		}
 	}
 }
 
 static void status_text(char *buf, size_t len, int32_t status)
 {
-	if (WIFSIGNALED(status))
+	if (WIFCONTINUED(status))
+		snprintf(buf, len, "none: it has had all that was recorded, and serves on");
+	else if (WIFSIGNALED(status))
 		snprintf(buf, len, "killed by SIG%s", sigabbrev_np(WTERMSIG(status)) ?: "?");
 	else
 		snprintf(buf, len, "exit status %d", WEXITSTATUS(status));
@@ -171,14 +197,14 @@ void verdict_end(struct replay *r)
 		escape(expected, sizeof(expected), ahead, n);
 		diverged(v, outside_name(l->rec, name, sizeof(name)), l->out_bytes, expected, "(nothing more)");
 	}
-	if (v->ended && v->status != r->rec->end->status) {
+	if ((v->ended || v->serves_on) && !r->rec->attached && v->status != r->rec->end->status) {
 		char expected[64], got[64];
 
 		status_text(expected, sizeof(expected), r->rec->end->status);
 		status_text(got, sizeof(got), v->status);
 		diverged(v, "the command's end", 0, expected, got);
 	}
-	for (struct gtask *t = r->tasks; t; t = t->next)
+	for (struct gtask *t = r->tasks; t; t = next_player(r, t))
 		if (t->rec)
 			v->unused += t->rec->ncalls - t->cursor;
 }

@@ -13,6 +13,7 @@
 
 #include "format/cleanup.h"
 #include "format/sysdesc.h"
+#include "replayer/timed.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -72,10 +73,25 @@ static bool is_select(const struct call *c)
 	return c->nr == SYS_select || c->nr == SYS_pselect6;
 }
 
+/* What was left of the limit: ppoll, select and pselect6 tell. */
+static void give_left(struct call *c, const struct rec_call *rc)
+{
+	static const uint8_t nothing[sizeof(struct timespec)];
+	uint8_t arg = is_select(c) ? 4 : 2;
+	const struct ev_seg *s = call_seg(rc->call, arg);
+
+	if (c->nr == SYS_poll || !c->args[arg])
+		return;
+	if (rc->call->ret == 0)
+		guest_write(c->t->tid, c->args[arg], nothing, sizeof(nothing));
+	else if (s && s->data && s->len == sizeof(nothing))
+		guest_write(c->t->tid, c->args[arg], s->data, s->len);
+}
+
 enum { MAX_POLLFDS = 65536 };
 
 /* The recorded revents (none of them for a timeout) into the guest's array, if it asks for the same fds. */
-static bool give_poll(struct call *c, const struct rec_call *rc)
+static bool give_poll(struct replay *r, struct call *c, const struct rec_call *rc)
 {
 	const struct ev_seg *s = call_seg(rc->call, 0);
 	size_t n = c->args[1], bytes = n * sizeof(struct pollfd);
@@ -94,11 +110,12 @@ static bool give_poll(struct call *c, const struct rec_call *rc)
 
 		if (rc->call->ret > 0) {
 			memcpy(&p, &then[i], sizeof(p));
-			if (p.fd != now[i].fd)
+			if (!same_polled(r, c, rc, &p, now[i].fd))
 				return false;
 		}
 		now[i].revents = p.revents;
 	}
+	give_left(c, rc);
 	return guest_write(c->t->tid, c->args[0], now, bytes) == 0;
 }
 
@@ -119,6 +136,7 @@ static bool give_select(struct replay *r, struct call *c, const struct rec_call 
 		else if (!s || !s->data)
 			return false;
 	}
+	give_left(c, rc);
 	return rc->call->ret == 0 || give_outputs(r, c, rc) == 0;
 }
 
@@ -167,7 +185,7 @@ static uint64_t limit_of(const struct call *c)
 /* A timeout, as recorded. */
 static bool time_out(struct replay *r, struct call *c, const struct rec_call *rc)
 {
-	if (is_poll(c) ? !give_poll(c, rc) : is_select(c) && !give_select(r, c, rc))
+	if (is_poll(c) ? !give_poll(r, c, rc) : is_select(c) && !give_select(r, c, rc))
 		return false;
 	r->v->served++;
 	pace(r, c, rc, limit_of(c));
@@ -176,10 +194,13 @@ static bool time_out(struct replay *r, struct call *c, const struct rec_call *rc
 
 static bool answer_epoll(struct replay *r, struct call *c, const struct rec_call *rc)
 {
-	struct epolled *e = epoll_begin(r, c, rc);
+	bool private = false;
+	struct epolled *e = epoll_begin(r, c, rc, &private);
 
+	if (private)
+		call_go_on(c, true);
 	if (!e)
-		return false;
+		return private;
 	if (epoll_complete(c, e, false))
 		epolled_free(e);
 	else
@@ -188,22 +209,52 @@ static bool answer_epoll(struct replay *r, struct call *c, const struct rec_call
 	return true;
 }
 
+/* Is it a wait for others of the scope alone, that no word from outside would end? */
+static bool waits_inside(struct replay *r, const struct call *c)
+{
+	struct pollfd fds[16];
+
+	if (!is_poll(c) || !c->args[1] || c->args[1] > sizeof(fds) / sizeof(fds[0]) ||
+	    guest_read(c->t->tid, c->args[0], fds, c->args[1] * sizeof(fds[0])) < 0)
+		return false;
+	for (size_t i = 0; i < c->args[1]; i++)
+		if (!leads_inside(r, c, fds[i].fd))
+			return false;
+	return true;
+}
+
+/* Nothing of it is in the record: the kernel does it, but its limit is one by the program's clock. */
+static void wait_unmatched(struct replay *r, struct call *c)
+{
+	bool for_ever = waits_for_ever(c);
+	uint64_t ns = for_ever ? 0 : limit_of(c);
+
+	call_go_on(c, for_ever && waits_inside(r, c));
+	/* One that looks over and over, or sleeps, is no sign of life; as in pace(). */
+	if (!for_ever && !r->opts->real_speed)
+		r->last_activity = r->activity_before;
+	if (ns && !r->opts->real_speed)
+		timed_poll(r, c, ns);
+}
+
 void answer_wait(struct replay *r, struct call *c)
 {
 	const struct rec_call *rc = match_call(r, c, NULL, NULL);
 	size_t outside;
 
-	if (!rc || rc->call->ret < 0 || (rc->call->ret == 0 && waits_for_ever(c))) {
-		call_go_on(c, rc != NULL);
+	if (!rc) {
+		wait_unmatched(r, c);
+		return;
+	}
+	if (rc->call->ret < 0 || (rc->call->ret == 0 && waits_for_ever(c))) {
+		call_go_on(c, true);
 		return;
 	}
 	outside = show_ready(r, rc);
 	c->ret = rc->call->ret;
-	if (rc->call->ret == 0 && r->opts->real_speed)
-		call_go_on(c, true);
-	else if (rc->call->ret == 0 && time_out(r, c, rc))
+	if (rc->call->ret == 0 && time_out(r, c, rc))
 		;
-	else if (is_poll(c) && (size_t)rc->call->ret == outside && give_poll(c, rc))
+	else if (is_poll(c) && (size_t)rc->call->ret == outside && give_poll(r, c, rc))
 		r->v->served++;
 	else if (is_select(c) && (size_t)rc->call->ret == outside && give_select(r, c, rc))
 		r->v->served++;
@@ -215,15 +266,26 @@ void answer_wait(struct replay *r, struct call *c)
 		call_go_on(c, true);
 }
 
-/* How long a sleep is to last, ns; an absolute one ends when its clock has got there, which has no length here. */
-static int64_t length_of(const struct call *c)
+/* How long a sleep is to last, ns. */
+static int64_t length_of(struct replay *r, const struct call *c)
 {
 	bool absolute = c->nr == SYS_clock_nanosleep && (c->args[1] & TIMER_ABSTIME);
 	struct timespec ts;
+	int64_t ns;
 
 	if (guest_read(c->t->tid, c->args[c->nr == SYS_nanosleep ? 0 : 2], &ts, sizeof(ts)) < 0)
 		return -EFAULT;
-	return absolute || ts.tv_sec < 0 || ts.tv_sec >= 1000000000 ? 0 : ts.tv_sec * 1000000000 + ts.tv_nsec;
+	if (ts.tv_sec < 0 || __builtin_mul_overflow(ts.tv_sec, 1000000000, &ns) || __builtin_add_overflow(ns, ts.tv_nsec, &ns))
+		return 0;
+	if (absolute)
+		ns -= streams_now(r->streams, c->t->slot, (uint32_t)c->args[0]);
+	return ns > 0 ? ns : 0;
+}
+
+/* A signal from outside came in front of the call that was just matched, and was sent by that. */
+static bool has_signal(const struct gtask *t)
+{
+	return t->cursor >= 2 && task_call(t->rec, t->cursor - 2)->signal;
 }
 
 void answer_sleep(struct replay *r, struct call *c)
@@ -231,11 +293,18 @@ void answer_sleep(struct replay *r, struct call *c)
 	const struct rec_call *rc = match_call(r, c, NULL, NULL);
 	int64_t ns;
 
-	if (r->opts->real_speed || (rc && rc->call->ret == -EINTR)) {
-		call_go_on(c, true);
+	if (rc && rc->call->ret == -EINTR && has_signal(c->t) && !r->opts->real_speed) {
+		c->ret = give_outputs(r, c, rc) < 0 ? -EFAULT : -EINTR;
+		r->v->served++;
 		return;
 	}
-	ns = length_of(c);
+	if (rc ? rc->call->ret == -EINTR : ends_waiting(c->t)) {
+		call_go_on(c, true);
+		if (!rc && !r->opts->real_speed)
+			r->last_activity = r->activity_before;	/* as in pace() */
+		return;
+	}
+	ns = length_of(r, c);
 	c->ret = rc ? rc->call->ret : ns < 0 ? ns : 0;
 	r->v->served += rc != NULL;
 	if (c->ret == 0 && ns >= 0)

@@ -23,7 +23,7 @@ static bool is_blind(const struct call *c)
 	return c->nr == SYS_sendfile || c->nr == SYS_splice || c->nr == SYS_copy_file_range;
 }
 
-static int out_fd(const struct call *c)
+int out_fd(const struct call *c)
 {
 	return (int)c->args[is_blind(c) && c->nr != SYS_sendfile ? 2 : 0];
 }
@@ -85,9 +85,14 @@ static int gather_recorded(struct replay *r, const struct rec_call *rc, uint8_t 
 	return 0;
 }
 
+static int in_fd(const struct call *c)
+{
+	return (int)c->args[c->nr == SYS_sendfile ? 1 : 0];
+}
+
 static bool from_outside(struct replay *r, const struct call *c)
 {
-	struct live *l = object_of_fd(r, c, (int)c->args[c->nr == SYS_sendfile ? 1 : 0], NULL, NULL);
+	struct live *l = object_of_fd(r, c, in_fd(c), NULL, NULL);
 
 	return l && l->direct;
 }
@@ -123,7 +128,7 @@ static void pass_on(struct replay *r, const struct live *l, int fd, const uint8_
 		out |= o->fds[i] == 1;
 		error |= o->fds[i] == 2;
 	}
-	if (out || error)
+	if ((out || error) && !r->opts->silent)
 		(void)io_write(r->stdio[error && (fd == 2 || !out) ? 2 : 1], data, len);
 }
 
@@ -167,12 +172,29 @@ static void into_file(struct call *c, const uint8_t *data, size_t len)
 		(void)io_write(fd, data, len);
 }
 
+static int64_t print_only(struct replay *r, struct call *c, struct live *l, unsigned int index)
+{
+	_cleanup_free_ uint8_t *data = NULL;
+	size_t len = 0;
+	int e = gather(r, c, NULL, index, &data, &len);
+
+	if (e < 0)
+		return e;
+	pass_on(r, l, out_fd(c), data, len);
+	if (is_blind(c) && l->rec->o->kind == OBJ_FILE)
+		into_file(c, data, len);
+	return (int64_t)len;
+}
+
 static int64_t write_one(struct replay *r, struct call *c, struct live *l, const struct rec_call *rc, unsigned int index)
 {
 	_cleanup_free_ uint8_t *data = NULL;
 	size_t len = 0, n;
+	bool differed;
 	int e;
 
+	if (!rc && start_up_prints(r, c, l))
+		return print_only(r, c, l, index);
 	if (rc && rc->call->ret < 0) {
 		if (rc->call->ret == -EPIPE)
 			raise_sigpipe(c);
@@ -182,7 +204,14 @@ static int64_t write_one(struct replay *r, struct call *c, struct live *l, const
 	if (e < 0)
 		return e;
 	n = taken(r, l, rc, data, len);
+	differed = r->v->first.set;
 	observe(r, l, data, n);
+	if (!differed)
+		stack_want(r, c->t);
+	if (talk_is_by_content(l))
+		talk_hear(r, l, data, n);
+	else
+		talk_asked(r, l, data, n);
 	pass_on(r, l, out_fd(c), data, n);
 	if (is_blind(c) && l->rec->o && l->rec->o->kind == OBJ_FILE)
 		into_file(c, data, n);
@@ -216,7 +245,7 @@ void write_matched(struct replay *r, struct call *c, struct live *l, const struc
 	if (c->nr == SYS_sendmmsg) {
 		write_messages(r, c, l, rc);
 		if (rc)
-			last = &c->t->rec->calls[c->t->cursor - 1];
+			last = task_call(c->t->rec, c->t->cursor - 1);
 	} else {
 		c->ret = write_one(r, c, l, rc, 0);
 	}
@@ -232,50 +261,45 @@ void write_matched(struct replay *r, struct call *c, struct live *l, const struc
 		call_go_on(c, false);
 }
 
-/* A write that took part of what it was given, into the file. */
-static int64_t write_part(struct call *c, size_t len)
+static struct live *choose(struct replay *r, struct call *c, struct live *l)
 {
 	_cleanup_free_ uint8_t *data = NULL;
-	struct guest_iov iov;
-	size_t n = 0;
-	ssize_t e;
+	size_t len = 0;
 
-	_cleanup_fd_ int fd = guest_fd(c->t->tgid, (int)c->args[0]);
-	if (fd < 0)
-		return fd;
-	e = guest_iov_of(c->t->tid, c->nr, c->args, 0, &iov, NULL);
-	if (e == 0)
-		e = guest_gather(c->t->tid, &iov, len, &data, &n);
-	if (e < 0)
-		return e;
-	e = c->nr == SYS_pwrite64 ? pwrite(fd, data, n, (off_t)c->args[3]) : write(fd, data, n);
-	return e < 0 ? -errno : e;
-}
-
-bool answer_failure(struct replay *r, struct call *c)
-{
-	const struct rec_call *rc = match_call(r, c, NULL, NULL);
-
-	if (!rc)
-		return false;
-	c->ret = rc->call->ret;
-	if (c->ret >= 0)
-		c->ret = write_part(c, (size_t)c->ret);
-	r->v->served++;
-	return true;
-}
-
-/* To a file of the guest's own, a pipe, a terminal's other side, ... */
-static void write_inside(struct replay *r, struct call *c, const struct stat *st)
-{
-	bool failed = false;
-
-	if (r->rec->failures && S_ISREG(st->st_mode)) {
-		failed = answer_failure(r, c);
-		c->t->file_writes++;
+	if (gather(r, c, NULL, 0, &data, &len) < 0 || !len)
+		return l;
+	if (c->t->goroutine) {
+		l = script_continue(r, l, data, len);
+		if (script_is_next(l, data, len))
+			return l;
 	}
-	if (!failed)
-		call_go_on(c, true);
+	if (script_is_open(r, l))
+		return script_choose(r, l, data, len);
+	return talk_is_between(l) ? talk_choose(r, c, l, data, len) : l;
+}
+
+bool write_is_early(struct replay *r, struct call *c)
+{
+	const struct live *l = object_of_fd(r, c, out_fd(c), NULL, NULL);
+	_cleanup_free_ uint8_t *data = NULL;
+	size_t len = 0;
+
+	return l && gather(r, c, NULL, 0, &data, &len) == 0 && len && script_is_early(r, l, data, len);
+}
+
+void answer_said(struct replay *r, struct call *c)
+{
+	struct live *l = object_of_fd(r, c, out_fd(c), NULL, NULL);
+	const struct rec_call *rc;
+
+	if (!l) {
+		c->ret = -EBADF;
+		return;
+	}
+	l = choose(r, c, l);
+	rc = match_call(r, c, l, NULL);
+	if (!order_write(r, c, l, rc))
+		write_matched(r, c, l, rc);
 }
 
 void answer_write(struct replay *r, struct call *c)
@@ -285,11 +309,23 @@ void answer_write(struct replay *r, struct call *c)
 	struct live *l;
 	struct stat st;
 
+	if (is_blind(c) && !object_of_fd(r, c, in_fd(c), &st, &kind) && !kind.family)
+		unrecorded_read(r, c, in_fd(c), &st);
 	l = object_of_fd(r, c, out_fd(c), &st, &kind);
 	if (!l && !kind.family) {
-		write_inside(r, c, &st);
+		if (!is_blind(c) || !copy_taken(r, c))
+			answer_inside(r, c, &st);
+		if (c->cont && c->nr == SYS_copy_file_range)
+			copy_between(c);
 		return;
 	}
+	if (l && !is_blind(c) && c->t->goroutine) {
+		if (!order_said(r, c))
+			answer_said(r, c);
+		return;
+	}
+	if (l && (script_is_open(r, l) || talk_is_between(l)) && !is_blind(c))
+		l = choose(r, c, l);
 	rc = match_call(r, c, l, &kind);
 	if (!l && rc)
 		l = adopt(r, c, out_fd(c), rc, &st);

@@ -167,6 +167,9 @@ static int prepare(const struct setup *s, int *ready, struct err *err)
 	/* Its memory belongs to the outer user namespace until execve(): without this nobody inside could trace it. */
 	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
 		return err_sys(err, errno, "making the guest traceable");
+	/* Outlives execve(). */
+	if (s->spec->trap_cycles)
+		prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0);
 	return 0;
 }
 

@@ -64,7 +64,7 @@ static int send_ready(const struct setup *s, pid_t guest, const int fds[2], size
 	struct message m = { .what = MSG_READY };
 	struct ucred cred = { guest, geteuid(), getegid() };
 	struct iovec iov = { &m, sizeof(m) };
-	_Alignas(struct cmsghdr) char buf[CMSG_SPACE(sizeof(cred)) + CMSG_SPACE(2 * sizeof(int))] = { 0 };
+	_Alignas(struct cmsghdr) char buf[CMSG_SPACE(sizeof(cred)) + CMSG_SPACE(3 * sizeof(int))] = { 0 };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = buf,
 			      .msg_controllen = CMSG_SPACE(sizeof(cred)) + CMSG_SPACE(nfds * sizeof(int)) };
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
@@ -81,8 +81,8 @@ static int send_ready(const struct setup *s, pid_t guest, const int fds[2], size
 	return sendmsg(s->events[1], &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* With the root go the shared file's fd, where there is one. */
-static int hand_over(const struct setup *s, pid_t guest, struct err *err)
+/* With the root go what lies over it, and the shared file's fd, where there is one. */
+static int hand_over(const struct setup *s, pid_t guest, int upper, struct err *err)
 {
 	_cleanup_fd_ int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_fd_ int shared = -1;
@@ -95,7 +95,7 @@ static int hand_over(const struct setup *s, pid_t guest, struct err *err)
 		if (shared < 0)
 			return err_sys(err, errno, "opening /dev/.capsule");
 	}
-	e = send_ready(s, guest, (int[2]){ root, shared }, s->spec->shared_size ? 2 : 1);
+	e = send_ready(s, guest, (int[3]){ root, upper, shared }, s->spec->shared_size ? 3 : 2);
 	return e < 0 ? err_sys(err, -e, "telling the supervisor") : 0;
 }
 
@@ -134,21 +134,43 @@ static int set_names(const struct manifest *m, struct err *err)
 	return 0;
 }
 
+static void write_setting(const char *path, const char *value)
+{
+	_cleanup_fd_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)!write(fd, value, strlen(value));
+}
+
+/*
+ * No user namespace inside this one: in it the guest would have capabilities.
+ * The filter can't look at clone3()'s flags, and who looks at them in memory
+ * may see others than the kernel.  And where memory runs out, it is the guest
+ * that goes.
+ */
+static void forbid(void)
+{
+	write_setting("/proc/sys/user/max_user_namespaces", "0");
+	write_setting("/proc/self/oom_score_adj", "1000");
+}
+
 /* Everything up to the guest's start; its pid, or negative. */
 static pid_t set_up(const struct setup *s, int *ns_last_pid, struct err *err)
 {
+	_cleanup_fd_ int upper = -1;
 	pid_t guest;
 
+	forbid();
 	setsid();	/* no terminal: the guest could push input into it with TIOCSTI */
 	umask(0);
-	if (set_names(s->spec->m, err) < 0 || rootfs_enter(s->spec, ns_last_pid, err) < 0)
+	if (set_names(s->spec->m, err) < 0 || rootfs_enter(s->spec, ns_last_pid, &upper, err) < 0)
 		return -err->code;
 	guest = clone_guest(s->spec->m->pid);
 	if (guest == 0)
 		guest_main(s);
 	if (guest < 0)
 		return err_sys(err, errno, "starting the guest");
-	if (hand_over(s, guest, err) < 0)
+	if (hand_over(s, guest, upper, err) < 0)
 		return -err->code;
 	return guest;
 }

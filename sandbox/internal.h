@@ -61,8 +61,8 @@ void signals_default(void);
 
 /* ---- rootfs.c ------------------------------------------------------------ */
 
-/* The caller's mount namespace becomes the guest's: its root is the new root, nothing else is left. */
-int rootfs_enter(const struct sandbox_spec *spec, int *ns_last_pid, struct err *err);
+/* The caller's mount namespace becomes the guest's: its root is the new root, nothing else is left but @upper, see sandbox_upper(). */
+int rootfs_enter(const struct sandbox_spec *spec, int *ns_last_pid, int *upper, struct err *err);
 
 /* Where the new root is put together. All fds are owned by rootfs_enter(). */
 struct rootfs {
@@ -75,6 +75,11 @@ struct rootfs {
 	unsigned int overlays, copies;
 	char *const *image_dirs;	/* paths, NULL-terminated; the manifest's */
 };
+
+/* A detached overlay of @upper over @lower, fds all; @user: without privilege. Its fd, or -errno. */
+int overlay_new(int lower, int upper, int work, bool user, unsigned int attributes);
+/* @path below the directory @root, no way out of it: an O_PATH fd, or -1. */
+int open_in_root(int root, const char *path);
 
 /* special.c: proc, sys and dev of the new root. @ns_last_pid: a fd to write to, or -1. */
 int special_mount(const struct rootfs *r, size_t shared_size, int *ns_last_pid, struct err *err);

@@ -277,6 +277,20 @@ int layer_dir(struct layer *l, const char *path, uint32_t mode, struct err *err)
 	return e < 0 ? refuse(err, e, path) : 0;
 }
 
+int layer_special(struct layer *l, const char *path, uint32_t type, uint32_t mode, struct err *err)
+{
+	_cleanup_place_ struct place p = { -1, -1, "" };
+	int e = walk(l, path, true, &p);
+
+	if (!e)
+		e = check_type(&p, type);
+	if (!e && mknodat(p.upper, p.name, type | 0600, 0) < 0)
+		e = -errno;
+	if (e >= 0 && fchmodat(p.upper, p.name, mode & 07777, 0) < 0)
+		e = -errno;
+	return e < 0 ? refuse(err, e, path) : 0;
+}
+
 int layer_symlink(struct layer *l, const char *path, const char *target, struct err *err)
 {
 	_cleanup_place_ struct place p = { -1, -1, "" };
@@ -307,6 +321,36 @@ int layer_file(struct layer *l, const char *path, uint32_t mode, int *fd, struct
 		return refuse(err, -errno, path);
 	*fd = TAKE_FD(f);
 	return 0;
+}
+
+int layer_link(struct layer *l, const char *path, const char *of, struct err *err)
+{
+	_cleanup_place_ struct place p = { -1, -1, "" }, from = { -1, -1, "" };
+	int e = walk(l, of, false, &from);
+
+	if (!e && upper_type(&from) != S_IFREG)
+		e = -ENOENT;
+	if (!e)
+		e = walk(l, path, true, &p);
+	if (!e)
+		e = check_type(&p, S_IFREG);
+	if (e > 0)
+		e = unlinkat(p.upper, p.name, 0) < 0 ? -errno : 0;
+	if (!e && linkat(from.upper, from.name, p.upper, p.name, 0) < 0)
+		e = -errno;
+	return e < 0 ? refuse(err, e, path) : 0;
+}
+
+int layer_fifo(struct layer *l, const char *path, uint32_t mode, struct err *err)
+{
+	_cleanup_place_ struct place p = { -1, -1, "" };
+	int e = walk(l, path, true, &p);
+
+	if (!e)
+		e = check_type(&p, S_IFIFO);
+	if (!e && (mknodat(p.upper, p.name, S_IFIFO | 0600, 0) < 0 || fchmodat(p.upper, p.name, mode & 07777, 0) < 0))
+		e = -errno;
+	return e < 0 ? refuse(err, e, path) : 0;
 }
 
 int layer_mtime(struct layer *l, const char *path, int64_t mtime, struct err *err)

@@ -57,6 +57,20 @@ static int set_fd_option(int fs, const char *key, int fd)
 	return fsconfig(fs, FSCONFIG_SET_STRING, key, path, 0);
 }
 
+int overlay_new(int lower, int upper, int work, bool user, unsigned int attributes)
+{
+	_cleanup_fd_ int fs = fsopen("overlay", FSOPEN_CLOEXEC);
+
+	if (fs < 0)
+		return -errno;
+	if (set_fd_option(fs, "lowerdir", lower) < 0 || set_fd_option(fs, "upperdir", upper) < 0 ||
+	    set_fd_option(fs, "workdir", work) < 0 || (user && fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0) ||
+	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	int mnt = fsmount(fs, FSMOUNT_CLOEXEC, attributes);
+	return mnt < 0 ? -errno : mnt;
+}
+
 /* A detached overlay of @upper over @lower: its fd, or -errno. */
 static int make_overlay(struct rootfs *r, int lower, int upper)
 {
@@ -68,15 +82,7 @@ static int make_overlay(struct rootfs *r, int lower, int upper)
 	if (mkdirat(r->work, name, 0700) < 0)
 		return -errno;
 	_cleanup_fd_ int work = openat(r->work, name, DIR_FLAGS);
-	_cleanup_fd_ int fs = fsopen("overlay", FSOPEN_CLOEXEC);
-	if (work < 0 || fs < 0)
-		return -errno;
-	if (set_fd_option(fs, "lowerdir", lower) < 0 || set_fd_option(fs, "upperdir", upper) < 0 ||
-	    set_fd_option(fs, "workdir", work) < 0 || fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0 ||
-	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return -errno;
-	int mnt = fsmount(fs, FSMOUNT_CLOEXEC, 0);
-	return mnt < 0 ? -errno : mnt;
+	return work < 0 ? -errno : overlay_new(lower, upper, work, true, 0);
 }
 
 static int attach(int mnt, int dir, const char *name)
@@ -86,7 +92,8 @@ static int attach(int mnt, int dir, const char *name)
 
 int mount_clone_readonly(int dir, const char *path, bool recursive)
 {
-	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+	/* A device node of an image is not to be opened, not even where root replays. */
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID };
 	unsigned int flags = recursive ? AT_RECURSIVE : 0;
 
 	_cleanup_fd_ int mnt = open_tree(dir, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | flags);
@@ -395,7 +402,7 @@ static int open_binds(const struct sandbox_spec *spec, int *mnt, struct err *err
 	return 0;
 }
 
-static int open_in_root(int root, const char *path)
+int open_in_root(int root, const char *path)
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
 
@@ -441,10 +448,14 @@ static int attach_binds(const struct sandbox_spec *spec, const int *mnt, int roo
  * The tmpfs goes on top of "/", the one directory that is always there: paths
  * still lead into the old root, where this process has its root directory.
  */
-static int mount_base(struct err *err)
+static int mount_base(uint64_t size, struct err *err)
 {
+	char bytes[32];
+
+	snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)size);
 	_cleanup_fd_ int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
 	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0755", 0) < 0 ||
+	    (size && fsconfig(fs, FSCONFIG_SET_STRING, "size", bytes, 0) < 0) ||
 	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return err_sys(err, errno, "making a tmpfs");
 	_cleanup_fd_ int base = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
@@ -499,7 +510,7 @@ static int pivot(int root, struct err *err)
 	return 0;
 }
 
-int rootfs_enter(const struct sandbox_spec *spec, int *ns_last_pid, struct err *err)
+int rootfs_enter(const struct sandbox_spec *spec, int *ns_last_pid, int *upper, struct err *err)
 {
 	_cleanup_(cleanup_rootfs) struct rootfs r = { -1, -1, -1, -1, -1, .image_dirs = spec->m->image_dirs };
 
@@ -514,12 +525,13 @@ int rootfs_enter(const struct sandbox_spec *spec, int *ns_last_pid, struct err *
 		return err_set(err, ENOMEM, "out of memory");
 	if (open_binds(spec, binds, err) < 0)
 		return -err->code;
-	_cleanup_fd_ int base = mount_base(err);
+	_cleanup_fd_ int base = mount_base(spec->max_disk, err);
 	if (base < 0 || open_base(&r, base, err) < 0 || fill_layer(spec, &r, binds, err) < 0)
 		return -err->code;
 	const struct level top = { r.lower, r.upper, r.plain, r.root, 0 };
 	if (graft_level(&r, &top, err) < 0 || special_mount(&r, spec->shared_size, ns_last_pid, err) < 0 ||
-	    attach_binds(spec, binds, r.root, err) < 0)
+	    attach_binds(spec, binds, r.root, err) < 0 || pivot(r.root, err) < 0)
 		return -err->code;
-	return pivot(r.root, err);
+	*upper = TAKE_FD(r.upper);
+	return 0;
 }

@@ -28,7 +28,7 @@
 struct sandbox {
 	pid_t init, guest;
 	int events, requests;
-	int listener, shared, root;
+	int listener, shared, root, upper;
 	struct gate *gate;
 	bool ended;
 	int status;
@@ -44,6 +44,7 @@ pid_t sandbox_init(const struct sandbox *sb) { return sb->init; }
 int sandbox_listener(const struct sandbox *sb) { return sb->listener; }
 int sandbox_shared(const struct sandbox *sb) { return sb->shared; }
 int sandbox_root(const struct sandbox *sb) { return sb->root; }
+int sandbox_upper(const struct sandbox *sb) { return sb->upper; }
 int sandbox_control(const struct sandbox *sb) { return sb->events; }
 int sandbox_exec_error(const struct sandbox *sb) { return sb->gate->exec_errno; }
 
@@ -183,7 +184,7 @@ static void take_control_data(struct sandbox *sb, struct msghdr *msg)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		struct ucred cred;
-		int fds[2] = { -1, -1 };
+		int fds[3] = { -1, -1, -1 };
 		size_t n = c->cmsg_len - CMSG_LEN(0);
 
 		if (c->cmsg_type == SCM_CREDENTIALS && n == sizeof(cred)) {
@@ -192,7 +193,8 @@ static void take_control_data(struct sandbox *sb, struct msghdr *msg)
 		} else if (c->cmsg_type == SCM_RIGHTS && n <= sizeof(fds)) {
 			memcpy(fds, CMSG_DATA(c), n);
 			sb->root = fds[0];
-			sb->shared = fds[1];
+			sb->upper = fds[1];
+			sb->shared = fds[2];
 		}
 	}
 }
@@ -202,7 +204,7 @@ static int receive_ready(struct sandbox *sb, struct err *err)
 {
 	struct message m = { 0 };
 	struct iovec iov = { &m, sizeof(m) };
-	_Alignas(struct cmsghdr) char buf[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(2 * sizeof(int))];
+	_Alignas(struct cmsghdr) char buf[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(3 * sizeof(int))];
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = buf, .msg_controllen = sizeof(buf) };
 	ssize_t n;
 
@@ -212,7 +214,7 @@ static int receive_ready(struct sandbox *sb, struct err *err)
 	if (n <= 0)
 		return setup_error(sb, "the sandbox's init", err);
 	take_control_data(sb, &msg);
-	if (m.what != MSG_READY || sb->guest <= 0 || sb->root < 0)
+	if (m.what != MSG_READY || sb->guest <= 0 || sb->root < 0 || sb->upper < 0)
 		return err_set(err, EPROTO, "the sandbox's init said something unexpected");
 	return 0;
 }
@@ -237,8 +239,11 @@ static int wait_ready(struct sandbox *sb, int ready, struct err *err)
 }
 
 /* Set from here: the guest could not install its filter any more under a limit of three fds. */
-static void set_limits(const struct sandbox *sb, const struct manifest *m)
+static void set_limits(const struct sandbox *sb, const struct sandbox_spec *spec)
 {
+	const uint64_t most[RLIM_NLIMITS] = { [RLIMIT_FSIZE] = spec->max_file, [RLIMIT_CPU] = spec->max_cpu };
+	const struct manifest *m = spec->m;
+
 	for (uint32_t i = 0; i < m->nrlimits && i < RLIM_NLIMITS; i++) {
 		struct rlimit limit = { m->rlimits[i].cur, m->rlimits[i].max }, ours;
 
@@ -246,6 +251,8 @@ static void set_limits(const struct sandbox *sb, const struct manifest *m)
 			continue;
 		if (limit.rlim_max > ours.rlim_max)
 			limit.rlim_max = ours.rlim_max;
+		if (most[i] && limit.rlim_max > most[i])
+			limit.rlim_max = most[i];
 		if (limit.rlim_cur > limit.rlim_max)
 			limit.rlim_cur = limit.rlim_max;
 		prlimit(sb->guest, i, &limit, NULL);
@@ -258,7 +265,7 @@ static struct sandbox *sandbox_new(void)
 
 	if (!sb)
 		return NULL;
-	sb->events = sb->requests = sb->listener = sb->shared = sb->root = -1;
+	sb->events = sb->requests = sb->listener = sb->shared = sb->root = sb->upper = -1;
 	sb->gate = mmap(NULL, sizeof(*sb->gate), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (sb->gate == MAP_FAILED) {
 		free(sb);
@@ -314,7 +321,7 @@ int sandbox_spawn(struct sandbox **ret, const struct sandbox_spec *spec, struct 
 	close(TAKE_FD(fds.ready[1]));
 	if (give_filter(sb->gate, spec->notify, err) < 0 || receive_ready(sb, err) < 0 || wait_ready(sb, fds.ready[0], err) < 0)
 		return -err->code;
-	set_limits(sb, spec->m);
+	set_limits(sb, spec);
 	*ret = TAKE_PTR(sb);
 	return 0;
 }
@@ -450,6 +457,7 @@ void sandbox_free(struct sandbox *sb)
 	cleanup_fd(&sb->listener);
 	cleanup_fd(&sb->shared);
 	cleanup_fd(&sb->root);
+	cleanup_fd(&sb->upper);
 	munmap(sb->gate, sizeof(*sb->gate));
 	free(sb);
 }

@@ -47,6 +47,9 @@ struct sandbox_spec {
 	size_t nbinds;
 	size_t shared_size;		/* bytes of /dev/.capsule, a file that the guest's shim maps; 0: none */
 	const bool *notify;		/* of SC_MAX: calls to notify beside those that the table says; NULL: none */
+	bool trap_cycles;		/* reading the cycle counter is a SIGSEGV, for a tracer to serve (replayer/cycles.c) */
+	uint64_t max_disk;		/* bytes that may be written to its file system, and hold what is laid there; 0: half of the memory */
+	uint64_t max_file, max_cpu;	/* bytes of a file, seconds of a process, below the recorded limits; 0: those */
 	int cpu;			/* pin the guest to this CPU; -1: don't */
 	int64_t monotonic_offset;	/* time namespace: added to CLOCK_MONOTONIC ... */
 	int64_t boottime_offset;	/* ... and CLOCK_BOOTTIME, ns */
@@ -74,6 +77,11 @@ int sandbox_listener(const struct sandbox *sb);	/* the seccomp listener; owned b
 int sandbox_shared(const struct sandbox *sb);	/* fd of /dev/.capsule, read-write; owned by @sb; -1: none */
 /* An O_PATH fd of the guest's root directory as the sandbox sees it; owned by @sb. */
 int sandbox_root(const struct sandbox *sb);
+/*
+ * Likewise of a tree that lies over it: what was laid there and what the guest
+ * changed.  Where no overlay could be made both are in the root's own file system.
+ */
+int sandbox_upper(const struct sandbox *sb);
 /* Readable when the init has something to say (the guest ended). */
 int sandbox_control(const struct sandbox *sb);
 
@@ -93,6 +101,9 @@ int sandbox_exec_error(const struct sandbox *sb);
  */
 void sandbox_free(struct sandbox *sb);
 
+/* Has a sandbox's /dev the device @path? */
+bool sandbox_has_device(const char *path);
+
 /* ---- laying files over the root file system ---------------------------- */
 
 /*
@@ -104,21 +115,39 @@ void sandbox_free(struct sandbox *sb);
  */
 int layer_absent(struct layer *l, const char *path, struct err *err);
 int layer_dir(struct layer *l, const char *path, uint32_t mode, struct err *err);
+/* @type: S_IFIFO or S_IFSOCK. */
+int layer_special(struct layer *l, const char *path, uint32_t type, uint32_t mode, struct err *err);
 int layer_symlink(struct layer *l, const char *path, const char *target, struct err *err);
 /* @fd receives a file to write the content to (the caller closes it), mode set; layer_mtime() after closing. */
 int layer_file(struct layer *l, const char *path, uint32_t mode, int *fd, struct err *err);
+/* @path is another name of @of, which is a file of the layer. */
+int layer_link(struct layer *l, const char *path, const char *of, struct err *err);
+int layer_fifo(struct layer *l, const char *path, uint32_t mode, struct err *err);
 int layer_mtime(struct layer *l, const char *path, int64_t mtime, struct err *err);
 
 /* ---- the filter --------------------------------------------------------- */
 
 /*
- * The seccomp program for the table: RUN, OPEN, PATH, FD → allow; SERVE, CLOCK,
- * RANDOM, READ, WRITE, WAIT, SLEEP, NET and the fork family → notify; REFUSE
- * and no row → ENOSYS; another architecture → kill. Malloced sock_filter array.
+ * open, close and mmap with this in the high half of their fourth argument,
+ * where the kernel ignores it, are never notified: for calls that the
+ * supervisor has the guest make.
+ */
+#define FILTER_PASS 0x43617073u
+
+/*
+ * The seccomp program for the table: RUN, OPEN, PATH, OWNER, LOOK, FD → allow; SERVE, CLOCK,
+ * RANDOM, READ, WRITE, WAIT, SLEEP, TIMER, NET and the fork family → notify;
+ * TIMED → trace if it has a limit, else allow; REFUSE, DECLINE and no row → ENOSYS;
+ * another architecture → kill. Malloced sock_filter array.
  * @also (of SC_MAX, or NULL): of the calls that are allowed, those to notify.
  */
 struct sock_filter;
 int filter_build(const bool *also, struct sock_filter **ret, size_t *len, struct err *err);
+/*
+ * The calling process and all that it becomes get ENOSYS for DECLINE, and
+ * nothing else changes for them.  Needs CAP_SYS_ADMIN.
+ */
+int filter_decline(struct err *err);
 /* True if the filter notifies for @nr. */
 int filter_notifies(unsigned int nr);
 

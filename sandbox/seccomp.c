@@ -16,8 +16,11 @@
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -31,21 +34,42 @@
 #define ANY_NEWNS	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 
 #define LOAD(what)	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, what))
+#define LOAD_HIGH(what)	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, what) + 4)
 #define FAIL(code)	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (code))
 #define IF(op, k, yes, no) BPF_JUMP(BPF_JMP | (op) | BPF_K, k, yes, no)
 
 /* Falls through to libseccomp's part behind its last word.  Little-endian: the low half of an argument comes first. */
 static const struct sock_filter head[] = {
 	LOAD(arch),
-	IF(BPF_JEQ, AUDIT_ARCH_X86_64, 0, 10),
+	IF(BPF_JEQ, AUDIT_ARCH_X86_64, 0, 29),
 	LOAD(nr),
-	IF(BPF_JGE, X32_BIT, 6, 0),
+	IF(BPF_JGE, X32_BIT, 25, 0),
+	IF(BPF_JEQ, SYS_open, 2, 0),
+	IF(BPF_JEQ, SYS_close, 1, 0),
+	IF(BPF_JEQ, SYS_mmap, 0, 3),
+	LOAD_HIGH(args[3]),
+	IF(BPF_JEQ, FILTER_PASS, 0, 22),	/* the supervisor makes it, and would wait for itself */
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	IF(BPF_JEQ, SYS_futex, 6, 0),
 	IF(BPF_JEQ, SYS_ioctl, 1, 0),
-	IF(BPF_JEQ, SYS_clone, 2, 6),
+	IF(BPF_JEQ, SYS_clone, 2, 18),
 	LOAD(args[1]),
-	IF(BPF_JEQ, TIOCSTI, 3, 4),	/* types into the terminal */
+	IF(BPF_JEQ, TIOCSTI, 15, 16),	/* types into the terminal */
 	LOAD(args[0]),
-	IF(BPF_JSET, ANY_NEWNS, 1, 2),
+	IF(BPF_JSET, ANY_NEWNS, 13, 14),
+	/* futex, as sc_has_limit() has it: too many kinds of it have another argument there. */
+	LOAD(args[3]),
+	IF(BPF_JEQ, 0, 0, 2),
+	LOAD_HIGH(args[3]),
+	IF(BPF_JEQ, 0, 10, 0),
+	LOAD(args[1]),
+	BPF_STMT(BPF_ALU | BPF_AND | BPF_K, ~SC_FUTEX_FLAGS),
+	IF(BPF_JEQ, FUTEX_WAIT, 4, 0),
+	IF(BPF_JEQ, FUTEX_LOCK_PI, 3, 0),
+	IF(BPF_JEQ, FUTEX_WAIT_BITSET, 2, 0),
+	IF(BPF_JEQ, FUTEX_WAIT_REQUEUE_PI, 1, 0),
+	IF(BPF_JEQ, FUTEX_LOCK_PI2, 0, 3),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE),
 	FAIL(ENOSYS),
 	FAIL(EPERM),
 };
@@ -62,17 +86,24 @@ int filter_notifies(unsigned int nr)
 	case SC_WRITE:
 	case SC_WAIT:
 	case SC_SLEEP:
+	case SC_TIMER:
+	case SC_REAP:
 		return 1;
 	case SC_NET:
 		return nr != SYS_listen;
 	case SC_TASK:
 		return nr == SYS_clone || nr == SYS_clone3 || nr == SYS_fork || nr == SYS_vfork;
 	case SC_RUN:
+	case SC_SIGNAL:
 	case SC_OPEN:
 	case SC_PATH:
+	case SC_OWNER:
+	case SC_LOOK:
 	case SC_FD:
+	case SC_TIMED:
 	case SC_NOROW:
 	case SC_REFUSE:
+	case SC_DECLINE:
 		break;
 	}
 	return 0;
@@ -84,6 +115,29 @@ static void filter_free(scmp_filter_ctx *ctx)
 		seccomp_release(*ctx);
 }
 
+/* Without a limit it is the kernel's business alone, with one the tracer sees to the limit. */
+static int add_timed(scmp_filter_ctx ctx, unsigned int nr)
+{
+	unsigned int limit = sc_table[nr].limit - 1u;
+	int r;
+
+	if (nr == SC_FUTEX)	/* its waits don't come so far */
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, (int)nr, 0);
+	r = seccomp_rule_add(ctx, SCMP_ACT_TRACE(0), (int)nr, 1, SCMP_CMP(limit, SCMP_CMP_NE, 0));
+	return r < 0 ? r : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, (int)nr, 1, SCMP_CMP(limit, SCMP_CMP_EQ, 0));
+}
+
+/* A listener is to tell of a client when it has connected, which speaks only when it is heard: TCP_DEFER_ACCEPT does nothing. */
+static int add_setsockopt(scmp_filter_ctx ctx)
+{
+	const int nr = SYS_setsockopt;
+	int r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(0), nr, 2, SCMP_A1_32(SCMP_CMP_EQ, IPPROTO_TCP), SCMP_A2_32(SCMP_CMP_EQ, TCP_DEFER_ACCEPT));
+
+	if (r == 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1, SCMP_A1_32(SCMP_CMP_NE, IPPROTO_TCP));
+	return r < 0 ? r : seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1, SCMP_A2_32(SCMP_CMP_NE, TCP_DEFER_ACCEPT));
+}
+
 /* What has no rule is refused with ENOSYS: the calls to refuse, and those without a row. */
 static int add_rules(scmp_filter_ctx ctx, const bool *also, struct err *err)
 {
@@ -91,9 +145,14 @@ static int add_rules(scmp_filter_ctx ctx, const bool *also, struct err *err)
 		uint8_t fate = sc_table[nr].fate;
 		int r;
 
-		if (fate == SC_NOROW || fate == SC_REFUSE)
+		if (fate == SC_NOROW || fate == SC_REFUSE || fate == SC_DECLINE)
 			continue;
-		r = seccomp_rule_add(ctx, filter_notifies(nr) || (also && also[nr]) ? SCMP_ACT_NOTIFY : SCMP_ACT_ALLOW, nr, 0);
+		if (fate == SC_TIMED)
+			r = add_timed(ctx, nr);
+		else if (nr == SYS_setsockopt && !(also && also[nr]))
+			r = add_setsockopt(ctx);
+		else
+			r = seccomp_rule_add(ctx, filter_notifies(nr) || (also && also[nr]) ? SCMP_ACT_NOTIFY : SCMP_ACT_ALLOW, nr, 0);
 		if (r < 0)
 			return err_sys(err, -r, "adding a rule for %s", sc_name(nr));
 	}
@@ -127,6 +186,27 @@ static int export_rules(int *ret, const bool *also, struct err *err)
 		return err_sys(err, -r, "exporting the program");
 	*ret = TAKE_FD(fd);
 	return 0;
+}
+
+/* Nothing but ENOSYS for a few calls: the kernel asks such a filter once and keeps its answer for every call (5.11). */
+int filter_decline(struct err *err)
+{
+	_cleanup_(filter_free) scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+	int r;
+
+	if (!ctx)
+		return err_set(err, ENOMEM, "out of memory");
+	/* Not for programs that gain rights at exec: so the right to do it without no_new_privs is needed. */
+	r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_NNP, 0);
+	if (r == 0)
+		r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW);
+	(void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_SSB, 1);	/* no slower mitigations than the program had */
+	for (unsigned int nr = 0; nr < SC_MAX && r == 0; nr++)
+		if (sc_table[nr].fate == SC_DECLINE)
+			r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), nr, 0);
+	if (r == 0)
+		r = seccomp_load(ctx);
+	return r < 0 ? err_sys(err, -r, "declining calls") : 0;
 }
 
 int filter_build(const bool *also, struct sock_filter **ret, size_t *len, struct err *err)

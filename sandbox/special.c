@@ -69,6 +69,18 @@ static int mount_sys(int root, struct err *err)
 	return e < 0 ? err_sys(err, -e, "mounting /sys") : 0;
 }
 
+static const char *const devices[] = {
+	"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty",
+};
+
+bool sandbox_has_device(const char *path)
+{
+	for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++)
+		if (strcmp(path, devices[i]) == 0)
+			return true;
+	return false;
+}
+
 static int bind_device(int root, const char *path)
 {
 	_cleanup_fd_ int mnt = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
@@ -119,9 +131,6 @@ static int make_shared(int root, size_t size)
 
 static int mount_dev(int root, size_t shared_size, struct err *err)
 {
-	static const char *const devices[] = {
-		"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty",
-	};
 	int e = make_node(root, "dev", S_IFDIR | 0755);
 
 	for (size_t i = 0; !e && i < sizeof(devices) / sizeof(devices[0]); i++) {

@@ -6,7 +6,7 @@
 BIN=$RUN/bin
 CAPSULE=$BIN/capsule
 ASAN_CAPSULE=$BIN/capsule-asan
-REPLAYS=${REPLAYS:-20}
+USUAL_REPLAYS=20
 export LC_ALL=C.UTF-8 TZ=UTC
 
 # The sanitizers' word must not look like one of ours.
@@ -149,8 +149,10 @@ start_peer() {
 # ---- recording and replaying ------------------------------------------------------
 
 as_user() { local u=$1; shift; setpriv --reuid="$u" --regid="$(id -g "$u")" --clear-groups "$@"; }
+# Two machines: commands in front of the recorder and of the replay, for what their machines are to differ in.
+HERE=() ELSEWHERE=()
 # What a replay knows of this machine: nothing of our environment, no privilege, another directory.
-as_stranger() { cd / && env -i PATH="$PATH" HOME=/nonexistent ${ASAN_OPTIONS:+ASAN_OPTIONS="$ASAN_OPTIONS"} setpriv --reuid=nobody --regid=nogroup --clear-groups --bounding-set=-all "$@"; }
+as_stranger() { cd / && "${ELSEWHERE[@]}" env -i PATH="$PATH" HOME=/nonexistent ${CACHE:+XDG_CACHE_HOME="$CACHE"} ${ASAN_OPTIONS:+ASAN_OPTIONS="$ASAN_OPTIONS"} setpriv --reuid=nobody --regid=nogroup --clear-groups --bounding-set=-all "$@"; }
 
 # record NAME CMD...: $T/NAME.cap, its stdout, stderr and $STATUS; stdin is $T/NAME.in where that exists.
 record() {
@@ -159,7 +161,7 @@ record() {
 	shift
 	[ -e "$T/$name.in" ] && in=$T/$name.in
 	STATUS=0
-	"$CAPSULE" record -q -o "$T/$name.cap" ${RECORD_OPTS:-} -- "$@" <"$in" >"$T/$name.out" 2>"$T/$name.err" || STATUS=$?
+	"${HERE[@]}" "$CAPSULE" record -q -o "$T/$name.cap" ${RECORD_OPTS:-} -- "$@" <"$in" >"$T/$name.out" 2>"$T/$name.err" || STATUS=$?
 	echo $STATUS >"$T/$name.status"
 	[ -s "$T/$name.cap" ] || fail "record left no capsule; stderr: $(head -c 600 "$T/$name.err")"
 	chmod 644 "$T/$name.cap"
@@ -199,11 +201,17 @@ why_not() {	# why_not NAME: all that is known of the last replay
 	[ ! -s "$T/$1.replay.json" ] || { echo "receipt:"; head -c 2500 "$T/$1.replay.json"; echo; }
 }
 
+# Where several processes wrote to one place at once, the receipt says that the recorded order may not be theirs: then the lines count, not their order.
+same_output() {
+	[ "$(receipt "$1" unsure)" != 0 ] && cmp -s <(sort "$T/$1.out") <(sort "$T/$1.replay.out") && return
+	same_bytes "$T/$1.out" "$T/$1.replay.out" stdout
+}
+
 # check_replay NAME: the last replay said and was the same; ALLOW names what its receipt may have (misses, ...) where that is right
 check_replay() {
 	local n=$1
 	[ "$REPLAY_STATUS" -eq 0 ] || { why_not "$n"; return 1; }
-	same_bytes "$T/$n.out" "$T/$n.replay.out" stdout && same_bytes "$T/$n.err" "$T/$n.replay.err" stderr || { why_not "$n"; return 1; }
+	same_output "$n" && same_bytes "$T/$n.err" "$T/$n.replay.err" stderr || { why_not "$n"; return 1; }
 	# shellcheck disable=SC2086
 	python3 - "$T/$n.replay.json" "$(cat "$T/$n.status")" ${ALLOW:-} <<-'PY' || { why_not "$n"; return 1; }
 		import json, sys
@@ -221,9 +229,9 @@ replays_the_same() {
 	local name=$1 i
 	shift
 	stop_servers
-	for i in $(seq "$REPLAYS"); do
+	for i in $(seq "${REPLAYS:-$USUAL_REPLAYS}"); do
 		replay_once "$name" "$@"
-		check_replay "$name" || fail "$name: replay $i of $REPLAYS is not the same"
+		check_replay "$name" || fail "$name: replay $i is not the same"
 	done
 }
 
@@ -240,4 +248,52 @@ one_line() {
 	local t
 	[ "$(wc -l <"$T/err")" -eq 1 ] || fail "not one line on stderr: $(head -c 1500 "$T/err")"
 	for t; do grep -qF -- "$t" "$T/err" || fail "stderr does not say '$t': $(cat "$T/err")"; done
+}
+
+# ---- recorded servers ---------------------------------------------------------------
+
+# serve NAME CMD...: records CMD in the background, $AS being in front of the recorder; end_server ends it.
+serve() {
+	needs_recording
+	local name=$1
+	shift
+	(status=0
+	set -o pipefail
+	${AS:-} "$CAPSULE" record -q -o "$T/$name.cap" ${RECORD_OPTS:-} -- "$@" </dev/null 2>"$T/$name.err" | cat >"$T/$name.out" || status=$?
+	echo $status >"$T/$name.status") &
+	SERVING=$!
+	SERVERS+=("$SERVING")
+}
+
+children() { cat "/proc/$1/task/"*/children 2>/dev/null; }
+
+# The first process below PID $1 that runs what $2 names.
+running() {
+	local p
+	for p in $(children "$1"); do
+		[ "$(cat "/proc/$p/comm" 2>/dev/null)" = "$2" ] && { echo "$p"; return; }
+		running "$p" "$2" && return
+	done
+	return 1
+}
+
+end_server() {	# end_server NAME COMM STATUS [SIGNAL]
+	local pid
+	pid=$(running "$SERVING" "$2" | head -n 1) || fail "$2 does not run: $(head -c 500 "$T/$1.err")"
+	kill "-${4:-TERM}" "$pid"
+	wait "$SERVING" || :
+	SERVERS=()
+	[ "$(cat "$T/$1.status")" -eq "$3" ] || fail "$2 ended with $(cat "$T/$1.status"): $(head -c 500 "$T/$1.err")"
+	chmod 644 "$T/$1.cap"
+}
+
+# ---- of what they printed and how they ended -----------------------------------------
+
+says() { grep -aq -- "$2" "$T/$1.out" || fail "$1 did not print '$2': $(head -c 500 "$T/$1.out") -- stderr: $(head -c 500 "$T/$1.err")"; }
+ended() { [ "$STATUS" -eq "$1" ] || fail "it ended with $STATUS, not $1: $(head -c 1500 "$T/"*.err)"; }
+
+# compile_go NAME: $T/NAME.go into the static $T/NAME, offline
+compile_go() {
+	needs go
+	(cd "$T" && env GO111MODULE=off GOFLAGS= CGO_ENABLED=0 GOCACHE="$RUN/go-cache" GOPATH="$T/go" GOPROXY=off go build -o "$T/$1" "$T/$1.go") || fail "go build"
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Speed and size, side by side in one run; medians of ROUNDS (5).  Prints the table that the README quotes.
+# With words: only those of WORKLOADS in workloads.sh.
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 case ${O:=build} in /*) ;; *) O=$top/$O ;; esac
@@ -27,6 +28,26 @@ less() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%+.0f", a - b }'; }
 PIDS+=($!)
 while [ ! -s "$D/flood.port" ]; do sleep 0.02; done
 flood=$(cat "$D/flood.port")
+
+m() { median <"$D/$1"; }
+ms() { [ "$1" = failed ] && echo failed || awk -v us="$1" 'BEGIN { printf "%.1f ms", us / 1000 }'; }
+kib() { awk -v b="$(stat -c %s "$1")" 'BEGIN { printf "%.1f KiB", b / 1024 }'; }
+mib() { awk -v k="$1" 'BEGIN { printf "%.1f MiB", k / 1024 }'; }
+head_rows() {
+	echo "Linux $(uname -r), $(nproc) CPUs, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1); medians of $ROUNDS."
+	echo
+	row 'what' 'without' 'with capsule' 'for comparison'
+	row '---' '---' '---' '---'
+}
+
+. "$top/tests/bench/workloads.sh"
+if [ $# -gt 0 ]; then
+	WORKLOADS=$*
+	run_workloads
+	head_rows
+	print_workloads
+	exit
+fi
 
 measure() {	# measure FILE CMD...: the number that "calls" prints on fd 2
 	local to=$1
@@ -57,15 +78,9 @@ for i in $(seq "$ROUNDS"); do
 	wait $rec
 done
 
-# The clock: the vDSO itself; the shim and user-notify in a replay, where each reading has been recorded.
-"$capsule" record -q -o "$D/vdso.cap" -- "$calls" vdso 200000 2>"$D/says"
-"$capsule" record -q -o "$D/clock.cap" -- "$calls" clock 20000 2>"$D/says"
-chmod 644 "$D"/*.cap
-for i in $(seq "$ROUNDS"); do
-	measure clock.vdso "$calls" vdso 2000000
-	measure clock.shim as_nobody "$capsule" replay -q "$D/vdso.cap" || :
-	measure clock.notify as_nobody "$capsule" replay -q "$D/clock.cap" || :
-done
+# shellcheck source=tests/bench/clocks.sh
+. "$top/tests/bench/clocks.sh"
+measure_readings
 
 "$capsule" record -q -o "$D/true.cap" -- /bin/true
 "$capsule" record -q -o "$D/echo.cap" -- /bin/echo hello >/dev/null
@@ -93,15 +108,12 @@ read -r curl_strace _ <<<"$("$spawn" 9 strace -f -o /dev/null curl -sS "$url" ||
 chmod 644 "$D/curl.cap"
 read -r curl_replay _ <<<"$(as_nobody "$spawn" 9 "$capsule" replay -q "$D/curl.cap" || echo failed)"
 
-m() { median <"$D/$1"; }
-ms() { [ "$1" = failed ] && echo failed || awk -v us="$1" 'BEGIN { printf "%.1f ms", us / 1000 }'; }
-kib() { awk -v b="$(stat -c %s "$1")" 'BEGIN { printf "%.1f KiB", b / 1024 }'; }
-mib() { awk -v k="$1" 'BEGIN { printf "%.1f MiB", k / 1024 }'; }
+# shellcheck source=tests/bench/images.sh
+. "$top/tests/bench/images.sh"
+measure_images
+run_workloads
 
-echo "Linux $(uname -r), $(nproc) CPUs, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1); medians of $ROUNDS."
-echo
-row 'what' 'without' 'with capsule' 'for comparison'
-row '---' '---' '---' '---'
+head_rows
 for what in getrandom read; do
 	name='getrandom(16)'
 	[ $what = read ] && name='read(64) from a socket'
@@ -110,10 +122,11 @@ for what in getrandom read; do
 done
 n=$(m outside.alone) r=$(m outside.beside)
 row 'getrandom(16) of a process that is not recorded' "$n ns" "$r ns ($(less "$r" "$n") ns, ×$(ratio "$r" "$n"))" ''
-v=$(m clock.vdso) s=$(m clock.shim) u=$(m clock.notify)
-row 'clock_gettime in a replay' "$v ns (vDSO)" "$s ns (shim, ×$(ratio "$s" "$v"))" "past the vDSO: $u ns (user-notify)"
+readings_rows
 row 'replay of /bin/true' "$(ms "$true_native")" "$(ms "$true_replay")" ''
 row 'record of /bin/echo' "$(ms "$echo_native")" "$(ms "$echo_record")" "recorder: $(mib "$echo_rss") at most"
 row 'capsule of /bin/echo' '' "$(kib "$D/echo.cap")" ''
 row 'curl of 5 MB, record' "$(ms "$curl_native")" "$(ms "$curl_record") (×$(ratio "$curl_record" "$curl_native"))" "\`strace -f -o /dev/null\`: $(ms "$curl_strace"); recorder: $(mib "$curl_rss") at most, capsule: $(kib "$D/curl.cap")"
+images_rows
 row 'curl of 5 MB, replay' "$(ms "$curl_native")" "$(ms "$curl_replay") (×$(ratio "$curl_replay" "$curl_native"))" ''
+print_workloads

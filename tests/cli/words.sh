@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # The command line: its tables, its man page, its manners.  And what the source may include.
 
-COMMANDS='record replay show doctor'
+COMMANDS='record replay check test bisect verify diff minimize show images doctor'
 
 case_help_is_on_stdout() {
 	local c
@@ -60,8 +60,8 @@ case_completion() {
 	local got
 	got=$(PATH=$BIN:$PATH bash -c '. "$0"; COMP_WORDS=(capsule re) COMP_CWORD=1; _capsule; echo "${COMPREPLY[*]}"' "$top/capsule.bash")
 	[ "$got" = 'record replay' ] || fail "re<TAB> gives '$got'"
-	got=$(PATH=$BIN:$PATH bash -c '. "$0"; COMP_WORDS=(capsule replay --st) COMP_CWORD=2; _capsule; echo "${COMPREPLY[*]}"' "$top/capsule.bash")
-	[ "$got" = '--strict' ] || fail "replay --st<TAB> gives '$got'"
+	got=$(PATH=$BIN:$PATH bash -c '. "$0"; COMP_WORDS=(capsule replay --str) COMP_CWORD=2; _capsule; echo "${COMPREPLY[*]}"' "$top/capsule.bash")
+	[ "$got" = '--strict' ] || fail "replay --str<TAB> gives '$got'"
 }
 
 case_install() {
@@ -84,12 +84,13 @@ case_includes_point_down() {
 		format format/|linux/
 		sandbox sandbox/|format/
 		recorder recorder/|sandbox/|format/|bpf/|preload/shim\.h
+		proof proof/|replayer/|sandbox/|format/
 		replayer replayer/|sandbox/|format/|preload/shim\.h|preload/vdso\.h
 		bpf bpf/|format/
 		preload preload/|format/
 	RULES
 	# only headers, and the one table that is meant to be expanded
-	bad=$(cd "$top" && grep -rnE '^#include "[^"]*\.c"' format sandbox recorder replayer bpf preload || :)
+	bad=$(cd "$top" && grep -rnE '^#include "[^"]*\.c"' format sandbox recorder replayer proof bpf preload || :)
 	[ -z "$bad" ] || fail "a .c file is included: $bad"
 	bad=$(cd "$top" && grep -LE 'SPDX-License-Identifier' ./*.c ./*/*.[chS] tests/*/*.[ch] tests/*.sh tests/*/*.sh Makefile 2>/dev/null || :)
 	[ -z "$bad" ] || fail "without an SPDX line: $bad"
@@ -98,7 +99,7 @@ case_includes_point_down() {
 # Nothing prints but main.c and the commands.
 case_only_commands_print() {
 	local bad
-	bad=$(cd "$top" && grep -nE '\<(v?printf|puts|putchar|perror)\(|\<(v?fprintf|fputs|fputc|fwrite|putc)\(([^"]*, *)?std(out|err)\>' format/*.c sandbox/*.c recorder/*.c replayer/*.c |
+	bad=$(cd "$top" && grep -nE '\<(v?printf|puts|putchar|perror)\(|\<(v?fprintf|fputs|fputc|fwrite|putc)\(([^"]*, *)?std(out|err)\>' format/*.c sandbox/*.c recorder/*.c replayer/*.c proof/*.c |
 		grep -vE '^[a-z]+/(cmd_[a-z_]*|cli)\.c:' || :)
 	[ -z "$bad" ] || fail "$bad"
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # What is no capsule, or a damaged one: one clear line, exit 3, no crash, bounded memory.
+# Programs that a recorder or a replayer would rather not meet: a clear word and a hole or a miss, never a hang.
 
 a_capsule() {	# $T/whole.cap, with a bit of everything
 	mkdir "$T/data" && head -c 300000 /dev/urandom >"$T/data/big" && echo small >"$T/data/small"
@@ -93,4 +94,143 @@ case_usage() {
 	expect_status 2 "$CAPSULE" replay --bind nonsense "$T/x"
 	expect_status 125 "$CAPSULE" record --ring nonsense -- true
 	one_line nonsense
+}
+
+# ---- programs --------------------------------------------------------------------
+
+# hole NAME WORD: the capsule tells of it
+hole() { "$CAPSULE" show "$T/$1.cap" >"$T/shown"; grep -q "hole: .*$2" "$T/shown" || fail "no hole that says '$2': $(grep -i hole "$T/shown")"; }
+
+# differs NAME LIMIT WORD...: the replay ends by itself in LIMIT seconds, with status 1, and says each WORD
+differs() {
+	local name=$1 limit=$2 start=$SECONDS word
+	shift 2
+	REPLAY_LIMIT=$((limit + 20)) replay_once "$name"
+	[ $((SECONDS - start)) -le "$limit" ] || fail "the replay took $((SECONDS - start)) s"
+	[ "$REPLAY_STATUS" -eq 1 ] || { why_not "$name"; fail "status $REPLAY_STATUS, not 1"; }
+	"$CAPSULE" replay "$T/$name.cap" >/dev/null 2>"$T/err" </dev/null || :
+	for word; do grep -qF -- "$word" "$T/err" || fail "stderr does not say '$word': $(cat "$T/err")"; done
+}
+
+# The whole program is two instructions and a call.
+case_program_of_one_call() {
+	needs gcc
+	needs_recording
+	printf '.globl _start\n_start: mov $60, %%eax\n mov $7, %%edi\n syscall\n' | gcc -x assembler -nostdlib -static -o "$T/short" -
+	record short "$T/short"
+	[ "$STATUS" -eq 7 ] || fail "it ended with $STATUS"
+	replays_the_same short
+}
+
+# Gone, or not to be executed, before its first instruction.
+case_program_that_never_starts() {
+	needs_recording
+	: >"$T/text" && chmod 755 "$T/text"
+	expect_status 127 "$CAPSULE" record -o "$T/x.cap" -- "$T/missing"
+	one_line "capsule record: " "$T/missing"
+	expect_status 126 "$CAPSULE" record -o "$T/x.cap" -- /etc/passwd
+	one_line "capsule record: " /etc/passwd
+	record killed sh -c 'kill -KILL $$'
+	[ "$STATUS" -eq 137 ] || fail "it ended with $STATUS"
+	replays_the_same killed
+}
+
+case_program_missing_at_replay() {
+	record here true
+	[ "$STATUS" -eq 0 ] || fail "it ended with $STATUS"
+	mkdir -p "$T/root/etc" && cp /etc/ld.so.cache "$T/root/etc/" && chmod -R a+rX "$T/root"
+	expect_status 4 as_stranger "$CAPSULE" replay --rootfs "$T/root" "$T/here.cap"
+	one_line "capsule replay: " /usr/ --rootfs
+	expect_status 1 as_stranger "$CAPSULE" replay "$T/here.cap" -- "$T/missing"
+	one_line "capsule replay: diverged at the program's start" 'No such file'
+}
+
+case_program_of_32_bits() {
+	needs gcc
+	needs_recording
+	printf '#include <stdio.h>\nint main(void) { puts("of 32 bits"); return 3; }\n' | gcc -m32 -x c -o "$T/small" - 2>/dev/null || skip "no gcc -m32"
+	record small "$T/small"
+	[ "$STATUS" -eq 3 ] || fail "it ended with $STATUS"
+	grep -q 'of 32 bits' "$T/small.out" || fail "the recording hindered it"
+	hole small '32-bit'
+	differs small 20 'killed by SIGSYS' 'the capsule has 2 holes'
+}
+
+case_program_that_traces() {
+	needs gdb strace
+	needs_recording
+	record traced strace -f -o "$T/strace.out" sh -c 'date +%N; exit 4'
+	[ "$STATUS" -eq 4 ] || fail "it ended with $STATUS: $(cat "$T/traced.err")"
+	grep -q 'exited with 4' "$T/strace.out" || fail "strace has not seen the end"
+	! grep -qE 'SIGSTOP|SIGCONT' "$T/strace.out" || fail "strace has seen what the recorder does: $(grep -E 'SIGSTOP|SIGCONT' "$T/strace.out")"
+	hole traced ptrace
+	differs traced 20 'the capsule has'
+	record debugged gdb -nx -batch -ex run -ex 'print 6 * 7' /bin/true
+	grep -q 'exited normally' "$T/debugged.out" || fail "gdb was disturbed: $(cat "$T/debugged.out")"
+	hole debugged ptrace
+	differs debugged 30 'the capsule has'
+}
+
+# As root, and as a user who becomes root by it: who it was is part of the capsule, nobody becomes anything in a replay.
+case_program_that_is_setuid() {
+	needs_recording
+	cp /usr/bin/id "$T/id" && chmod 4755 "$T/id"
+	record root "$T/id"
+	record user setpriv --reuid=nobody --regid=nogroup --clear-groups sh -c '"$1"; id; "$1" -u; cat /etc/shadow' x "$T/id"
+	grep -q 'euid=0(root)' "$T/user.out" || skip "setuid has no effect here: $(cat "$T/user.out")"
+	grep -q 'Permission denied' "$T/user.err" || fail "it could read /etc/shadow"
+	replays_the_same root
+	replays_the_same user
+}
+
+case_program_with_a_filter() {
+	record filters "$BIN/edges" filters
+	[ "$STATUS" -eq 159 ] || fail "it ended with $STATUS: $(cat "$T/filters.out")"
+	grep -q 'signal 31 for call 87' "$T/filters.out" || fail "no trap: $(cat "$T/filters.out")"
+	replays_the_same filters
+}
+
+case_program_that_closes_all() {
+	record closes "$BIN/edges" closes
+	[ "$STATUS" -eq 5 ] || fail "it ended with $STATUS"
+	replays_the_same closes
+}
+
+case_program_that_fills_all() {
+	record fills "$BIN/edges" fills
+	[ "$STATUS" -eq 0 ] || fail "it ended with $STATUS"
+	replays_the_same fills
+	record more sh -c 'ulimit -n 3000 && exec "$@"' sh "$BIN/edges" fills
+	replays_the_same more
+}
+
+# ---- no end in sight -----------------------------------------------------------------
+
+# stuck_in WHERE WORD...: changed code that waits for what can't come ends within 40 s, with its place
+stuck_in() {
+	local out=$T/$1.out err=$T/$1.err where=$1 start=$SECONDS word s=0
+	shift
+	(as_stranger timeout -k 1 60 "$CAPSULE" replay --timeout 20 "$T/stuck.cap" -- "$BIN/stuck" "$PEER" "$where" </dev/null) >"$out" 2>"$err" || s=$?
+	[ $s -eq 1 ] || fail "$where: status $s: $(cat "$err")"
+	[ $((SECONDS - start)) -le 40 ] || fail "$where: it took $((SECONDS - start)) s"
+	for word in 'given up' "$@"; do grep -qF -- "$word" "$err" || fail "$where: stderr does not say '$word': $(cat "$err")"; done
+}
+
+limit_deadlock=200
+case_deadlock() {
+	start_peer text words
+	record stuck "$BIN/stuck" "$PEER" none
+	[ "$STATUS" -eq 0 ] || fail "it ended with $STATUS"
+	replay_once stuck
+	check_replay stuck || fail "it does not replay as it is"
+	stop_servers
+	local jobs=() j
+	stuck_in peer "waits in read of 127.0.0.1:$PEER" 'miss: read on' & jobs+=($!)
+	stuck_in lock 'waits in futex' & jobs+=($!)
+	stuck_in pipe 'waits in poll' & jobs+=($!)
+	stuck_in child 'waits in wait4' 'waits in pause' & jobs+=($!)
+	stuck_in client 'waits in accept of its own fd' & jobs+=($!)
+	for j in "${jobs[@]}"; do wait "$j" || fail "it is not told as it should be"; done
+	stuck_in spin computes 'still running'
+	stuck_in clock computes 'still running' 'times more than recorded'
 }

@@ -71,12 +71,61 @@ case_server_answers_something_else() {
 	start_peer text 'something else entirely'
 	curl -sS "http://127.0.0.1:$PEER/" | grep -q 'something else entirely' || fail "the other server does not answer"
 	local i
-	for i in $(seq "$REPLAYS"); do
+	for i in $(seq "${REPLAYS:-$USUAL_REPLAYS}"); do
 		replay_once fetch
 		check_replay fetch || fail "replay $i, with another server listening"
 	done
 	# And nothing came out of the sandbox: the server still waits for its second client only now.
 	curl -sS "http://127.0.0.1:$PEER/" | grep -q 'something else entirely' || fail "the other server is gone"
+}
+
+# The number of a descriptor is the program's own affair, and in threads one of chance: what is polled is told by where it leads.
+case_other_descriptors_polled() {
+	needs python3
+	start_nginx
+	cat >"$T/poll.py" <<-'PY'
+		import os, select, socket, sys, time
+		for _ in range(int(sys.argv[1])): os.open("/dev/null", os.O_RDONLY)
+		conns = [socket.create_connection(("127.0.0.1", int(sys.argv[2]))) for _ in range(2)]
+		p = select.poll()
+		for c in conns:
+		    p.register(c, select.POLLIN)
+		    c.sendall(b"GET /live HTTP/1.1\r\nHost: a\r\n\r\n")
+		time.sleep(0.5)
+		print(len(p.poll(5000)), "are ready")
+		for c in conns: print(c.recv(65536))
+	PY
+	record poll python3 "$T/poll.py" 0 "$HTTP"
+	ended 0
+	says poll '2 are ready'
+	replays_the_same poll -- python3 "$T/poll.py" 3 "$HTTP"
+}
+
+# Who waits for another thread is not helped by a word from outside.
+case_threads_waited_for() {
+	needs python3
+	start_nginx
+	cat >"$T/wait.py" <<-'PY'
+		import os, select, socket, sys, threading
+		n, port = int(sys.argv[1]), int(sys.argv[2])
+		r, w = os.pipe()
+		def other():
+		    for _ in range(n): threading.Event().wait(0.2)
+		    os.write(w, b"x")
+		c = socket.create_connection(("127.0.0.1", port))
+		t = threading.Thread(target=other)
+		t.start()
+		p = select.poll()
+		p.register(r, select.POLLIN)
+		if n > 1: p.poll()
+		t.join()
+		c.sendall(b"GET /live HTTP/1.1\r\nHost: a\r\n\r\n")
+		print(c.recv(65536))
+	PY
+	record wait python3 "$T/wait.py" 1 "$HTTP"
+	ended 0
+	says wait '200 OK'
+	replays_the_same wait -- python3 "$T/wait.py" 3 "$HTTP"
 }
 
 # ---- what must be noticed: each of these would pass a harness that compares nothing --------------

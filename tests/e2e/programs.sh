@@ -173,6 +173,35 @@ case_in_its_own_directory() {
 	replays_the_same here
 }
 
+# Files of a directory, one after the other, are read ahead: what is opened is still what was there then, whoever changes it before or after.
+case_many_small_files() {
+	local i
+	mkdir "$T/here" "$T/here/many"
+	cd "$T/here"
+	for i in $(seq 10 49); do echo "file $i" >"many/$i"; done
+	sleep 0.2
+	mkfifo "$T/many.in"
+	{ until [ -e ready ]; do sleep 0.02; done; echo 'another file 48' >many/48; rm many/49; echo go; } >"$T/many.in" &
+	record many python3 -c '
+import os, shutil
+for i in range(10, 25): print(open(f"many/{i}").read(), end="")
+for i in range(25, 35):
+    with open(f"many/{i}", "r+") as f: f.write("FILE"); f.seek(0); print(f.read(), end="")
+for i in range(35, 40):
+    old = open(f"many/{i}").read(); open(f"many/{i}", "w").write(old.upper())
+for i in range(40, 45): os.rename(f"many/{i}", f"many/{i}.old"); print(open(f"many/{i}.old").read(), end="")
+open("ready", "w"); input()
+for i in range(45, 49): print(open(f"many/{i}").read(), end="")
+print(os.path.exists("many/49"))
+shutil.copytree("many", "copy"); print(sorted(open("copy/" + n).read() for n in os.listdir("copy")))'
+	[ "$STATUS" -eq 0 ] || fail "status $STATUS: $(cat "$T/many.err")"
+	grep -q 'another file 48' "$T/many.out" || fail "$(cat "$T/many.out")"
+	cd "$T"
+	! grep -q '^fidelity *[0-9]' <("$CAPSULE" show many.cap) || fail "$("$CAPSULE" show many.cap | grep -A 9 '^fidelity')"
+	take_away "$T/here" "$T/many.in"
+	replays_the_same many
+}
+
 case_datagrams() {
 	mkdir "$T/peers" && chmod 755 "$T/peers"
 	start_peer datagrams "$T/peers"
@@ -193,4 +222,20 @@ case_runs_option() {
 	replay_once date --runs 5
 	[ "$REPLAY_STATUS" -eq 0 ] || { why_not date; fail "--runs 5"; }
 	[ "$(receipt date runs)" = 5 ] || fail "the receipt counts $(receipt date runs) runs"
+}
+
+# From a redirected stdin into a file of its own: cat asks the kernel to copy; and from one file system to another, as they are in a replay.
+case_copied_in_the_kernel() {
+	mkdir "$T/made"
+	seq 20000 >"$T/copied.in"
+	record copied sh -c 'cat >"$1/own"; cksum <"$1/own"; cat "$1/own" /usr/bin/env >"$1/both"; cksum "$1/both"; python3 -c "
+import os, sys
+src, dst = os.open(\"/usr/bin/env\", os.O_RDONLY), os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
+print(os.copy_file_range(src, dst, 1000, 7), os.lseek(src, 0, 1), os.copy_file_range(src, dst, 10, None, 500), os.fstat(dst).st_size)
+out = os.open(sys.argv[1] + \".2\", os.O_RDWR | os.O_CREAT, 0o600)
+print(os.sendfile(out, os.open(\"/proc/uptime\", os.O_RDONLY), None, 4), os.pread(out, 10, 0))
+" "$1/py"' sh "$T/made"
+	[ "$STATUS" -eq 0 ] || fail "status $STATUS: $(cat "$T/copied.err")"
+	take_away "$T/made" "$T/copied.in"
+	replays_the_same copied
 }

@@ -2,9 +2,6 @@
 # shellcheck shell=bash
 # The runtimes that people write their clients in, each with its own way to the network, its threads and its clocks.
 
-says() { grep -aq -- "$2" "$T/$1.out" || fail "$1 did not print '$2': $(head -c 500 "$T/$1.out") -- stderr: $(head -c 500 "$T/$1.err")"; }
-ended() { [ "$STATUS" -eq "$1" ] || fail "it ended with $STATUS, not $1: $(head -c 1500 "$T/"*.err)"; }
-
 case_wget() {
 	needs wget
 	start_nginx
@@ -108,12 +105,6 @@ case_node_fetch() {
 	ended 0
 	says node '^200'
 	replays_the_same node
-}
-
-# compile_go NAME: $T/NAME.go into the static $T/NAME, offline
-compile_go() {
-	needs go
-	(cd "$T" && env GO111MODULE=off GOFLAGS= CGO_ENABLED=0 GOCACHE="$T/go-cache" GOPATH="$T/go" GOPROXY=off go build -o "$T/$1" "$T/$1.go") || fail "go build"
 }
 
 case_go_hello() {

@@ -2,41 +2,6 @@
 # shellcheck shell=bash
 # Servers: their clients are outside the scope, and gone at the replay.  A SIGTERM from outside ends them.
 
-# serve NAME CMD...: records CMD in the background; end_server NAME STATUS ends it.
-serve() {
-	needs_recording
-	local name=$1
-	shift
-	(status=0
-	set -o pipefail
-	"$CAPSULE" record -q -o "$T/$name.cap" -- "$@" </dev/null 2>"$T/$name.err" | cat >"$T/$name.out" || status=$?
-	echo $status >"$T/$name.status") &
-	SERVING=$!
-	SERVERS+=("$SERVING")
-}
-
-children() { cat "/proc/$1/task/"*/children 2>/dev/null; }
-
-# The first process below PID $1 that runs what $2 names.
-running() {
-	local p
-	for p in $(children "$1"); do
-		[ "$(cat "/proc/$p/comm" 2>/dev/null)" = "$2" ] && { echo "$p"; return; }
-		running "$p" "$2" && return
-	done
-	return 1
-}
-
-end_server() {	# end_server NAME COMM STATUS
-	local pid
-	pid=$(running "$SERVING" "$2" | head -n 1) || fail "$2 does not run: $(head -c 500 "$T/$1.err")"
-	kill -TERM "$pid"
-	wait "$SERVING" || :
-	SERVERS=()
-	[ "$(cat "$T/$1.status")" -eq "$3" ] || fail "$2 ended with $(cat "$T/$1.status"): $(head -c 500 "$T/$1.err")"
-	chmod 644 "$T/$1.cap"
-}
-
 case_redis_server() {
 	needs redis-server redis-cli redis-benchmark
 	local port n
@@ -103,6 +68,45 @@ case_nginx_workers() {
 	replays_the_same nginx
 }
 
+# under_wrk ANSWERS WRK_OPTION...: each of wrk's threads ends after so many answers: requests come at full speed, and their number is bounded.
+under_wrk() {
+	needs nginx wrk
+	local port answers=$1
+	shift
+	port=$(free_port)
+	mkdir "$T/www" "$T/ng"
+	head -c 612 /dev/urandom >"$T/www/small"
+	cat >"$T/ng/conf" <<-CONF
+		daemon off; worker_processes 2; user root; pid $T/ng/pid; error_log $T/ng/error.log;
+		events { worker_connections 128; }
+		http {
+			access_log off; sendfile on; keepalive_requests 100000;
+			client_body_temp_path $T/ng/body; proxy_temp_path $T/ng/proxy; fastcgi_temp_path $T/ng/fastcgi;
+			uwsgi_temp_path $T/ng/uwsgi; scgi_temp_path $T/ng/scgi;
+			server { listen 127.0.0.1:$port; root $T/www; }
+		}
+	CONF
+	echo "local n = 0; function response() n = n + 1; if n == $answers then wrk.thread:stop() end end" >"$T/stop.lua"
+	serve nginx nginx -p "$T/ng" -c "$T/ng/conf"
+	wait_for listens 127.0.0.1 "$port"
+	wrk -t2 -d5s "$@" -s "$T/stop.lua" "http://127.0.0.1:$port/small" >"$T/wrk.out" || fail "wrk: $(cat "$T/wrk.out")"
+	grep -q 'Non-2xx' "$T/wrk.out" && fail "not all was served: $(cat "$T/wrk.out")"
+	end_server nginx nginx 0
+	"$CAPSULE" show "$T/nginx.cap" >"$T/show"
+	grep -q '^fidelity *complete' "$T/show" || fail "not recorded without loss: $(grep -A 9 '^fidelity' "$T/show")"
+	take_away "$T/www" "$T/ng"
+	replays_the_same nginx
+}
+
+case_nginx_under_wrk() { under_wrk 1500 -c50; }
+
+# A connection for each request, and few ports: their addresses come again.
+case_nginx_and_few_ports() {
+	private_network
+	echo 40000 40060 >/proc/sys/net/ipv4/ip_local_port_range
+	under_wrk 200 -c10 -H 'Connection: close'
+}
+
 case_memcached() {
 	needs memcached python3
 	local port
@@ -143,4 +147,109 @@ case_http_server_threads() {
 	[ "$(grep -c 'GET /big HTTP/1.1" 200' "$T/http.err")" -eq 8 ] || fail "not all was served"
 	take_away "$T/www"
 	replays_the_same http
+}
+
+# Each of eight clients in turn asks for what another one gives.  The four that ask wait together, on one condition; what is given is given
+# one after the other: which of two threads takes a lock first, with nothing between that anybody outside sees, is in no record.
+case_threads_and_locks() {
+	needs python3
+	local port
+	port=$(free_port)
+	serve locks "$BIN/lockserver" "$port" 8
+	wait_for grep -q ":$(printf %04X "$port") " /proc/net/tcp
+	python3 - "$port" <<-'PY' || fail "not all was served"
+		import socket, sys
+		conns = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(8)]
+		files = [c.makefile("rb") for c in conns]
+		for k in range(25):
+		    for i in range(1, 8, 2):
+		        conns[i].sendall(b"take %d\n" % ((i + k) % 8))
+		    for i in range(0, 8, 2):
+		        conns[i].sendall(b"put %d\n" % ((i + 1 + k) % 8))
+		        for f in files[i], files[i + 1]:
+		            f.readline().endswith(b"\n") or sys.exit("closed")
+	PY
+	wait "$SERVING" || :
+	SERVERS=()
+	chmod 644 "$T/locks.cap"
+	grep -q EXIT-SUCCESS "$T/locks.out" || fail "it did not end: $(cat "$T/locks.out" "$T/locks.err")"
+	replays_the_same locks
+}
+
+case_asyncio_server() {
+	needs python3
+	local port
+	port=$(free_port)
+	cat >"$T/server.py" <<-'PY'
+		import asyncio, os, random, signal, sys, time
+		async def serve(r, w):
+		    while line := await r.readline():
+		        await asyncio.sleep(0.002)
+		        w.write(b"%s %f %f %d %s\n" % (line.strip(), time.time(), time.monotonic(), random.randrange(1 << 30), os.urandom(4).hex().encode()))
+		        await w.drain()
+		    w.close()
+		async def main():
+		    stop = asyncio.Event()
+		    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+		    async with await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]), backlog=100):
+		        await stop.wait()
+		    print("stopped", time.time())
+		asyncio.run(main())
+	PY
+	serve asyncio python3 "$T/server.py" "$port"
+	wait_for listens 127.0.0.1 "$port"
+	python3 - "$port" <<-'PY' || fail "not all was served"
+		import asyncio, sys
+		async def client(i):
+		    r, w = await asyncio.open_connection("127.0.0.1", int(sys.argv[1]))
+		    for k in range(10):
+		        w.write(b"%d-%d\n" % (i, k))
+		        if not (await r.readline()).startswith(b"%d-%d " % (i, k)): sys.exit("wrong answer")
+		    w.close()
+		async def main(): await asyncio.gather(*[client(i) for i in range(50)])
+		asyncio.run(main())
+	PY
+	end_server asyncio python3 0
+	grep -q stopped "$T/asyncio.out" || fail "it was not stopped: $(tail -n 3 "$T/asyncio.err")"
+	replays_the_same asyncio
+}
+
+# BGSAVE forks while clients go on.  Without an append-only file that is synced every second: a snapshot holds how much memory
+# redis used, and that depends on how long its thread took to sync, which is nobody's order but the disk's.
+limit_redis_saves=300
+case_redis_saves() {
+	needs redis-server redis-cli redis-benchmark
+	local port
+	port=$(free_port)
+	mkdir -m 777 "$T/db"
+	serve redis redis-server --bind 127.0.0.1 --port "$port" --save '3600 1' --appendonly no --dir "$T/db"
+	wait_for redis-cli -p "$port" ping
+	redis-benchmark -p "$port" -n 2000 -c 10 -q -t set >/dev/null &
+	redis-cli -p "$port" bgsave >/dev/null
+	redis-benchmark -p "$port" -n 1000 -c 5 -r 1000 -q -t incr,lpush >/dev/null
+	wait $!
+	wait_for sh -c "redis-cli -p $port info persistence | grep -q rdb_bgsave_in_progress:0"
+	[ "$(redis-cli -p "$port" info persistence | grep -c 'rdb_saves:1\|rdb_last_bgsave_status:ok')" -eq 2 ] || fail "it did not save"
+	end_server redis redis-server 0
+	grep -q 'DB saved on disk' "$T/redis.out" || fail "redis does not tell of its save"
+	take_away "$T/db"
+	replays_the_same redis
+}
+
+# A thread of its own syncs the append-only file while clients go on, in more than one second.
+limit_redis_appends=300
+case_redis_appends() {
+	needs redis-server redis-cli redis-benchmark
+	local port
+	port=$(free_port)
+	mkdir -m 777 "$T/db"
+	serve redis redis-server --bind 127.0.0.1 --port "$port" --save '' --appendonly yes --appendfsync everysec --dir "$T/db"
+	wait_for redis-cli -p "$port" ping
+	redis-benchmark -p "$port" -n 2000 -c 10 -q -t set >/dev/null
+	sleep 1
+	redis-benchmark -p "$port" -n 1000 -c 5 -r 1000 -q -t incr,lpush >/dev/null
+	end_server redis redis-server 0
+	[ "$(cat "$T/db/appendonlydir/"*.incr.aof | grep -ac '^INCR')" -eq 1000 ] || fail "not all was appended"
+	take_away "$T/db"
+	replays_the_same redis
 }

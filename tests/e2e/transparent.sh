@@ -45,11 +45,11 @@ case_signals_and_limits() {
 	needs_recording
 	trap '' USR1
 	bare self sh -c "$what"
-	RECORD_OPTS=--aslr record self sh -c "$what"
+	RECORD_OPTS='--aslr --io-uring=allow' record self sh -c "$what"
 	same_bytes "$T/self.bare.out" "$T/self.out" "what the program sees of itself" || fail "recording with --aslr shows"
-	# Without it the address space is not randomized, which personality (the last line) says, and nothing else.
+	# Without these the address space is not randomized, which personality (the last line) says, and there is a filter.
 	record self sh -c "$what"
-	sed -i '$d' "$T/self.bare.out" "$T/self.out"
+	sed -i '$d; /^Seccomp/d' "$T/self.bare.out" "$T/self.out"
 	same_bytes "$T/self.bare.out" "$T/self.out" "what the program sees of itself" || fail "recording shows"
 }
 
@@ -121,4 +121,62 @@ case_ignored_signals() {
 	trap - USR1 HUP
 	[ "$(cat "$T/ignored.out")" = '1 1 0 set()' ] || fail "the program saw: $(cat "$T/ignored.out")"
 	replays_the_same ignored
+}
+
+# script(1) reads of its children from a signalfd: it must not read that one was stopped by us, or it stops, too, and misses its end.
+case_parent_with_a_signalfd() {
+	local i
+	needs script
+	for i in 1 2 3 4 5 6; do
+		record script timeout 30 script -qec 'echo hi; exit 7' /dev/null
+		[ "$STATUS" -eq 7 ] || fail "it ended with $STATUS: $(cat "$T/script.out" "$T/script.err")"
+		grep -q hi "$T/script.out" || fail "it printed: $(cat "$T/script.out")"
+	done
+	"$CAPSULE" show "$T/script.cap" >"$T/shown"
+	! grep 'hole:' "$T/shown" | grep -v 'hole: vdso' || fail "it has other holes"
+}
+
+# One that stops when its child does, which it hears of in a handler, goes on, and the capsule says what came between them.
+case_parent_that_stops_with_its_child() {
+	record pass_on timeout --foreground 30 "$BIN/passes_on"
+	[ "$STATUS" -eq 0 ] || fail "it ended with $STATUS: $(cat "$T/pass_on.err")"
+	says pass_on EXIT-SUCCESS
+	"$CAPSULE" show "$T/pass_on.cap" >"$T/shown"
+	grep -q 'hole: stop at process of task 2: it stops when its child is stopped' "$T/shown" || fail "none of 50 stops was heard of: $(tail -n 4 "$T/shown")"
+	replay_once pass_on
+	[ "$(receipt pass_on holes)" -ge 1 ] || fail "the verdict does not speak of the hole"
+}
+
+# Who stops for reasons of its own stays stopped until somebody continues it.
+case_stop_of_its_own() {
+	local pid
+	serve halt sh -c 'echo ready; kill -STOP $$; echo on'
+	wait_for grep -q ready "$T/halt.out"
+	sleep 0.5
+	pid=$(running "$SERVING" sh | head -n 1)
+	grep -q '^State:.*T' "/proc/$pid/status" || fail "it does not stand still: $(cat "$T/halt.out")"
+	kill -CONT "$pid"
+	wait "$SERVING" || :
+	SERVERS=()
+	grep -q on "$T/halt.out" || fail "it did not go on"
+}
+
+# Not even a parent that takes any SIGCHLD for the end of its child: a child's first look at a file must not stop it.
+case_child_that_reads_a_file() {
+	echo content >"$T/file"
+	record child python3 -c '
+import os, signal, sys, time
+told = []
+signal.signal(signal.SIGCHLD, lambda *a: told.append(1))
+if not os.fork():
+	open(sys.argv[1]).read()
+	time.sleep(0.2)
+	os._exit(0)
+os.wait()
+time.sleep(0.1)
+print(len(told))' "$T/file"
+	ended 0
+	says child '^1$'
+	take_away "$T/file"
+	replays_the_same child
 }

@@ -203,3 +203,35 @@ t.join()' "$PEER"
 	fine mixed
 	replays_the_same mixed
 }
+
+# ---- who ends first ------------------------------------------------------------------
+
+case_vfork() {
+	record vfork "$BIN/reap" vfork 8 5
+	fine vfork
+	replays_the_same vfork
+}
+
+case_wait_for_any() {
+	record any "$BIN/reap" wait 8 10
+	fine any
+	replays_the_same any
+}
+
+case_wait_for_any_by_signal() {
+	record any "$BIN/reap" signal 8 10
+	fine any
+	replays_the_same any
+}
+
+# Writes of several processes to one pipe that end at the same moment: the receipt says that their order is not sure.
+case_writes_at_once() {
+	record at_once perl -e 'pipe R, W; for (1 .. 4) { if (!fork) { close W; sysread R, $_, 1; syswrite STDOUT, "x" for 1 .. 4000; exit } } close W; 1 while wait > 0'
+	fine at_once
+	replay_once at_once
+	check_replay at_once
+	[ "$(receipt at_once unsure)" -gt 0 ] || fail "$(cat "$T/at_once.replay.json")"
+	record in_turn sh -c 'echo a; sleep 0.01; /bin/echo b; sleep 0.01; echo c'
+	replay_once in_turn
+	[ "$(receipt in_turn unsure)" = 0 ] || fail "$(cat "$T/in_turn.replay.json")"
+}

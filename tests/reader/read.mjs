@@ -147,9 +147,11 @@ const MANIFEST_KEYS = {
 	sig_ignored: signals, sig_blocked: signals,
 	pid: u32, ppid: u32, pgid: u32, sid: u32, rlimits: (v) => list(v, (p) => { const [cur, max] = list(p, u64); return [cur, max]; }),
 	hostname: text, domainname: text, sysname: text, release: text, version: text, machine: text, cpu_model: text,
-	ncpus: u32, aslr: bool,
+	ncpus: u32, aslr: bool, declines: (v) => v === undefined ? false : bool(v), signature: text, attached: text, limits: text, replay_of: text,
+	image: text, image_manifest: text, image_config: text, image_layers: (v) => v === undefined ? [] : textsOf(v),
 };
-const OPTIONAL = new Set(["tool", "uuid", "sig_ignored", "sig_blocked", "hostname", "domainname", "sysname", "release", "version", "machine", "cpu_model"]);
+const OPTIONAL = new Set(["tool", "uuid", "sig_ignored", "sig_blocked", "hostname", "domainname", "sysname", "release", "version", "machine", "cpu_model", "declines",
+	"signature", "attached", "limits", "replay_of", "image", "image_manifest", "image_config", "image_layers"]);
 
 function manifest(map) {
 	need(map && typeof map === "object" && !Array.isArray(map), "no map");
@@ -168,7 +170,7 @@ function manifest(map) {
 function segment(f) {
 	const blob = f.length > 3;
 	const out = { arg: u8(f[0]), index: u16(f[1]) };
-	need(out.arg < 6n || (out.arg >= 0xe0n && out.arg <= 0xe4n), "segment");
+	need(out.arg < 6n || (out.arg >= 0xe0n && out.arg <= 0xe6n), "segment");
 	if (blob) {
 		out.len = u63(f[2]);
 		out.blob = new Hex(exactly(f[3], 32));
@@ -185,9 +187,11 @@ function segment(f) {
 function file(f) {
 	const out = {
 		path: clean(text(f[0])), state: STATES[Number(u8(f[1]))], flags: u8(f[2]), mode: u32(f[3]), uid: u32(f[4]), gid: u32(f[5]),
-		size: u63(f[6]), mtime: i64(f[7]), sha256: f[8] == null ? null : new Hex(exactly(f[8], 32)), target: text(f[9]),
+		size: u63(f[6]), mtime: i64(f[7]), sha256: f[8] == null ? null : new Hex(exactly(f[8], 32)), target: text(f[9]), link: text(f[10]),
 	};
-	need(out.state && out.mode <= 0o7777n && (out.target.length === 0 || out.state === "symlink"), "file");
+	if (out.link.length)
+		clean(out.link);
+	need((out.link.length === 0 || out.state === "regular") && out.state && out.mode <= 0o7777n && (out.target.length === 0 || out.state === "symlink"), "file");
 	return out;
 }
 
@@ -196,13 +200,15 @@ const BODIES = {
 		nr: u16(f[0]), name: names.get(u16(f[0])), ret: i64(f[1]), args: [...list(f[2], u64), 0n, 0n, 0n, 0n, 0n, 0n].slice(0, 6),
 		segs: list(f[3], segment), obj: u32(f[4]), obj2: u32(f[5]), flags: u16(f[6]),
 	}),
-	fork: (f) => ({ child: u32(f[0]), pid: u32(f[1]), tid: u32(f[2]), thread: bool(f[3]) }),
+	fork: (f) => ({ child: u32(f[0]), pid: u32(f[1]), tid: u32(f[2]), thread: bool(f[3]), goroutine: u32(f[4] ?? 0n), begins: u32(f[5] ?? 0n) }),
 	exec: (f) => ({
 		path: clean(text(f[0])), argv: list(f[1], text), env: list(f[2], text), cwd: text(f[3]),
-		at_random: new Hex(f[4] == null ? Buffer.alloc(16) : exactly(f[4], 16)), vdso: u32(f[5]),
+		at_random: new Hex(f[4] == null ? Buffer.alloc(16) : exactly(f[4], 16)), vdso: u32(f[5]), goroutines: bool(f[6] ?? false),
 	}),
 	exit: (f) => ({ status: i32(f[0]), group: bool(f[1]) }),
-	signal: (f) => ({ signo: i32(f[0]), code: i32(f[1]) }),
+	signal: (f) => ({
+		signo: i32(f[0]), code: i32(f[1]), pid: u32(f[2] ?? 0n), uid: u32(f[3] ?? 0n), value: u64(f[4] ?? 0n), group: bool(f[5] ?? false),
+	}),
 	object: (f) => ({
 		id: u32(f[0]), object: OBJECTS[Number(u8(f[1]))], family: i32(f[2]), type: i32(f[3]), protocol: i32(f[4]),
 		local: new Hex(bytes(f[5])), remote: new Hex(bytes(f[6])), path: text(f[7]), rdev: u64(f[8]), open_flags: u32(f[9]),
@@ -257,7 +263,7 @@ function piece(f) {
 function end(map, file, at, events, index) {
 	const out = {
 		kind: "end", complete: true, events: u64(map.events), blobs: u64(map.blobs), duration: u64(map.duration), lost: u64(map.lost),
-		holes: u64(map.holes), status: i32(map.status), digest: new Hex(exactly(map.digest, 32)),
+		holes: u64(map.holes), status: i32(map.status), signature: text(map.signature), ...(map.stack === undefined ? {} : { stack: text(map.stack) }), ...(map.ended === undefined ? {} : { ended: text(map.ended) }), digest: new Hex(exactly(map.digest, 32)),
 	};
 	need(out.events === events && out.blobs === BigInt(blobs.size), "totals");
 	need(out.digest.b.equals(sha256(file.subarray(0, at))), "digest");

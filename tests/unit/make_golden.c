@@ -61,6 +61,46 @@ static void with_blobs(void)
 	put_image("golden/good", "v1-blobs.cap", &i);
 }
 
+#define DIGEST(c) "sha256:" c c c c c c c c c c c c c c c c
+
+/* Recorded in a container image: keys that came later. */
+static void with_image(void)
+{
+	char *layers[] = { (char *)DIGEST("0123"), (char *)DIGEST("89ab"), NULL }, *dirs[] = { (char *)"/", NULL };
+	struct manifest m = sample_manifest;
+	struct capsule_writer *w = NULL;
+	const char *path = scratch_path("image.cap");
+	struct err err = ERR_INIT;
+	struct image i;
+
+	m.image = (char *)"docker://registry.test/app:1";
+	m.image_manifest = (char *)DIGEST("4567");
+	m.image_config = (char *)DIGEST("cdef");
+	m.image_layers = layers;
+	m.image_dirs = dirs;
+	assert_works(err, capsule_writer_open(&w, path, &m, &err));
+	assert_works(err, capsule_write(w, &sample_events[0], &err));
+	assert_works(err, capsule_writer_finish(w, &sample_end, &err));
+	i = load_file(path);
+	unlink(path);
+	put_image("golden/good", "v1-image.cap", &i);
+}
+
+/* Two names of one file: an element that came later. */
+static void with_link(void)
+{
+	struct event e[] = {
+		{ .kind = EV_FILE, .time = 1, .file = { .path = "/tmp/a", .state = FILE_REGULAR, .flags = FILE_CONTENT, .mode = 0644, .target = "" } },
+		{ .kind = EV_FILE, .time = 1, .file = { .path = "/tmp/b", .state = FILE_REGULAR, .flags = FILE_CONTENT, .mode = 0644, .target = "", .link = "/tmp/a" } },
+	};
+	struct image i;
+
+	begin(&i);
+	put_events(&i, e, 2);
+	put_end(&i, 2, 0);
+	put_image("golden/good", "v1-hard-link.cap", &i);
+}
+
 static void good(void)
 {
 	/* An exit with a field of tomorrow, and one that leaves its default away. */
@@ -79,6 +119,8 @@ static void good(void)
 	i.len -= 100;
 	put_image("golden/good", "v1-cut-short.cap", &i);
 	with_blobs();
+	with_image();
+	with_link();
 }
 
 /* ---- bad ---------------------------------------------------------------------- */

@@ -13,17 +13,20 @@
 static char *sample_argv[] = { "/usr/bin/curl", "-s", "http://127.0.0.1/a b", "\xff\xfe", NULL };
 static char *sample_env[] = { "PATH=/usr/bin:/bin", "NAME=J\xc3\xbcrgen", "EMPTY=", NULL };
 static char *sample_dirs[] = { "/usr", "/bin", "/lib", NULL };
+static char *sample_layers[] = { "sha256:2", "sha256:3", NULL };
 static uint32_t sample_groups[] = { 0, 27, 4294967295u };
 
 static const struct manifest sample_manifest = {
 	.tool = "capsule 0.1", .uuid = "6b1f0a52-9c0e-4f0b-8f43-0d7d6f3a2b11",
 	.created = 1753111845123456789, .monotonic = 86400000000001, .boottime = 86400000000002,
-	.clocks = "exact", .rootfs = "/", .image_dirs = sample_dirs, .argv = sample_argv, .env = sample_env,
+	.clocks = "exact", .attached = "cgroup /a/b", .limits = "10.000 s", .rootfs = "/", .image_dirs = sample_dirs, .argv = sample_argv, .env = sample_env,
 	.cwd = "/root", .uid = 1000, .euid = 0, .gid = 1001, .egid = 1, .groups = sample_groups, .ngroups = 3,
 	.umask = 022, .pid = 4242, .ppid = 4241, .pgid = 4240, .sid = 4239,
 	.rlimits = { { 1, UINT64_MAX }, { 1024, 4096 } }, .nrlimits = 2,
 	.hostname = "host", .domainname = "(none)", .sysname = "Linux", .release = "6.1.0", .version = "#1 SMP",
-	.machine = "x86_64", .cpu_model = "A \"CPU\"", .ncpus = 2, .aslr = true,
+	.machine = "x86_64", .cpu_model = "A \"CPU\"", .ncpus = 2, .aslr = true, .declines = true,
+	.signature = "", .replay_of = "", .image = "oci:here:tag", .image_manifest = "sha256:0", .image_config = "sha256:1",
+	.image_layers = sample_layers,
 };
 
 static const char *const sample_exec_argv[] = { "curl", "", "tab\tand \xe2\x82\xac" };

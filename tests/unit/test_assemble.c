@@ -112,6 +112,34 @@ static void puts_pieces_together(void **state)
 	assembler_free(a);
 }
 
+static void takes_a_clock_for_a_call(void **state)
+{
+	struct rec_clock k = { .h = { .type = REC_CLOCK, .tid = 7, .seq = 3 }, .time = 5, .args = { 1, 0x1000 }, .nr = 228, .arg = 1,
+			       .value = "0123456789abcde" };
+	struct seen s;
+	struct assembler *a = new_assembler(&s);
+
+	(void)state;
+	assert_int_equal(assemble_feed(a, &k, sizeof(k)), 0);
+	assert_int_equal(s.calls, 1);
+	assert_int_equal(s.call.nr, 228);
+	assert_int_equal(s.call.ret, 0);
+	assert_int_equal(s.call.time, 5);
+	assert_int_equal(s.call.args[1], 0x1000);
+	assert_int_equal(s.nparts, 1);
+	assert_int_equal(s.part[0].arg, 1);
+	assert_int_equal(s.part[0].len, 16);
+	assert_int_equal(s.part[0].first, '0');
+	assert_int_equal(s.part[0].last, 0);
+	assert_int_equal(s.call.fd.class, 0);
+	k.h.flags = REC_F_PART;
+	assert_int_equal(assemble_feed(a, &k, sizeof(k)), 0);
+	assert_int_equal(s.nparts, 0);
+	assert_true(s.call.h.flags & REC_F_PART);
+	assert_int_equal(assemble_strays(a), 0);
+	assembler_free(a);
+}
+
 static void keeps_threads_apart(void **state)
 {
 	struct seen s;
@@ -159,6 +187,40 @@ static void tears_at_a_gap(void **state)
 	assembler_free(a);
 }
 
+static void splits_what_a_thread_gathered(void **state)
+{
+	_Alignas(8) uint8_t sample[512] = { 0 };
+	struct rec_data *d = (struct rec_data *)sample;
+	struct rec_fdinfo *f = (struct rec_fdinfo *)(sample + REC_ALIGN(REC_DATA_SIZE(5)));
+	struct rec_call *c = (struct rec_call *)((uint8_t *)f + REC_ALIGN(sizeof(*f)));
+	size_t len = (size_t)((uint8_t *)c - sample) + REC_CALL_SIZE(1);
+	struct seen s;
+	struct assembler *a = new_assembler(&s);
+
+	(void)state;
+	*d = (struct rec_data){ .h = { .type = REC_DATA, .tid = 1, .seq = 1, .len = 5 }, .arg = 2 };
+	memcpy(d->data, "hello", 5);
+	f->h = (struct rec_hdr){ .type = REC_FD, .tid = 1, .seq = 1 };
+	c->h = (struct rec_hdr){ .type = REC_CALL, .tid = 1, .seq = 1, .len = 1 };
+	c->fd.ino = 99;
+	assert_int_equal(assemble_feed(a, sample, len), 0);
+	assert_int_equal(s.calls, 1);
+	assert_int_equal(s.nparts, 1);
+	assert_int_equal(s.nfds, 1);
+	assert_int_equal(s.part[0].len, 5);
+	assert_int_equal(s.part[0].last, 'o');
+	assert_int_equal(s.call.fd.ino, 99);
+	assert_int_equal(assemble_strays(a), 0);
+	assert_int_equal(assemble_feed(a, sample, len - 1), 0);	/* its call is cut short */
+	assert_int_equal(s.calls, 1);
+	assert_int_equal(assemble_strays(a), 1);
+	d->h.flags = REC_F_ALONE;				/* what follows is nothing */
+	assert_int_equal(assemble_feed(a, sample, len), 0);
+	assert_int_equal(s.calls, 1);
+	assert_int_equal(assemble_strays(a), 1);
+	assembler_free(a);
+}
+
 static void counts_losses_once(void **state)
 {
 	struct seen s;
@@ -190,7 +252,7 @@ static void leaves_parts_to_their_call(void **state)
 
 static void refuses_what_is_no_record(void **state)
 {
-	static const uint8_t types[] = { 0, REC_DATA, REC_FD, REC_SOCK, REC_CALL, REC_FORK, REC_EXEC, REC_EXIT, REC_SIGNAL, REC_HOLE, 99 };
+	static const uint8_t types[] = { 0, REC_DATA, REC_FD, REC_SOCK, REC_CALL, REC_CLOCK, REC_FORK, REC_EXEC, REC_EXIT, REC_SIGNAL, REC_HALT, REC_HOLE, 99 };
 	uint8_t buf[512];
 	struct seen s;
 	struct assembler *a = new_assembler(&s);
@@ -214,7 +276,7 @@ static void refuses_lengths_that_lie(void **state)
 	uint8_t buf[REC_DATA_SIZE(16)] = { 0 };
 	struct rec_data *d = (struct rec_data *)buf;
 	struct rec_sock sock = { .h = { .type = REC_SOCK }, .local_len = REC_ADDR_MAX + 1 };
-	struct rec_call c = { .h = { .type = REC_CALL }, .inl_len = REC_INLINE + 1 };
+	struct rec_call c = { .h = { .type = REC_CALL, .len = 3 } };
 	struct seen s;
 	struct assembler *a = new_assembler(&s);
 
@@ -223,8 +285,7 @@ static void refuses_lengths_that_lie(void **state)
 	assert_int_equal(assemble_feed(a, d, sizeof(buf)), 0);
 	assert_int_equal(assemble_feed(a, &sock, sizeof(sock)), 0);
 	assert_int_equal(assemble_feed(a, &c, sizeof(c)), 0);
-	c.inl_len = 0;
-	c.h.flags = REC_F_FDS;
+	c.h.len = 1;
 	assert_int_equal(assemble_feed(a, &c, offsetof(struct rec_call, fd)), 0);
 	assert_int_equal(assemble_strays(a), 4);
 	assert_int_equal(s.calls, 0);
@@ -253,9 +314,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(puts_pieces_together),
+		cmocka_unit_test(takes_a_clock_for_a_call),
 		cmocka_unit_test(keeps_threads_apart),
 		cmocka_unit_test(drops_what_lost_its_call),
 		cmocka_unit_test(tears_at_a_gap),
+		cmocka_unit_test(splits_what_a_thread_gathered),
 		cmocka_unit_test(counts_losses_once),
 		cmocka_unit_test(leaves_parts_to_their_call),
 		cmocka_unit_test(refuses_what_is_no_record),

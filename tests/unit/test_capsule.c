@@ -120,6 +120,10 @@ static void same_event(const struct event *a, const struct event *b)
 	case EV_SIGNAL:
 		assert_int_equal(a->signal.signo, b->signal.signo);
 		assert_int_equal(a->signal.code, b->signal.code);
+		assert_int_equal(a->signal.pid, b->signal.pid);
+		assert_int_equal(a->signal.uid, b->signal.uid);
+		assert_int_equal(a->signal.value, b->signal.value);
+		assert_int_equal(a->signal.group, b->signal.group);
 		break;
 	case EV_HOLE:
 		same_text(a->hole.what, b->hole.what);

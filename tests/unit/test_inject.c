@@ -139,13 +139,14 @@ static void put_time(pid_t pid, uint64_t addr, int64_t a, int64_t b)
 static int64_t answer(struct run *run, const struct seccomp_notif *n)
 {
 	const bool clock = n->data.nr == SYS_clock_gettime;
+	const uint32_t other = n->data.nr == SYS_time ? SHIM_SECONDS : CLOCK_REALTIME;
 	uint32_t task = task_of(run, (pid_t)n->pid);
 	uint64_t args[6], fsbase;
 	int64_t ns;
 	int slot, rc;
 
 	memcpy(args, n->data.args, sizeof(args));
-	rc = streams_take(run->streams, task, clock ? (uint32_t)args[0] : CLOCK_REALTIME, &ns);
+	rc = streams_take(run->streams, task, clock ? (uint32_t)args[0] : other, &ns);
 	assert_true(rc >= 0);
 	run->notified++;
 	if (inject_marked(args, &fsbase)) {
@@ -309,7 +310,8 @@ static int prepare(struct run *run, uint32_t tasks, unsigned int readings)
 
 	assert_int_equal(streams_new(&run->streams, &err), 0);
 	for (unsigned int i = 0; i < readings; i++)
-		assert_int_equal(streams_add(run->streams, 1, CLOCK_REALTIME, REAL(i), 0, &err), 0);
+		assert_int_equal(streams_add(run->streams, 1, CLOCK_REALTIME, REAL(i), 0, &err) |
+				 streams_add(run->streams, 1, SHIM_SECONDS, REAL(i), 0, &err), 0);
 	for (uint32_t t = 1; t <= tasks; t++)
 		for (unsigned int i = 0; i < readings; i++)
 			assert_int_equal(streams_add(run->streams, t, CLOCK_MONOTONIC, t * 1000000000000ll + MONO(i), 0, &err), 0);
@@ -336,11 +338,12 @@ static void check_print(const char *program)
 	char want[1024];
 	size_t n = 0;
 	_cleanup_fd_ int fd = prepare(&run, 1, 9);
+	int seconds = strcmp(program, "musl") ? 0 : 1;	/* musl's time() reads CLOCK_REALTIME */
 
-	for (int i = 0; i < 9; i += 3)
+	for (int k = 0, i = 0; k < 3; k++, i += 2 + seconds)
 		n += (size_t)snprintf(want + n, sizeof(want) - n, "%lld.%09lld %lld.%06lld %lld 1\n",
 				      REAL(i) / 1000000000, REAL(i) % 1000000000, REAL(i + 1) / 1000000000,
-				      REAL(i + 1) % 1000000000 / 1000, REAL(i + 2) / 1000000000);
+				      REAL(i + 1) % 1000000000 / 1000, REAL(seconds ? i + 2 : k) / 1000000000);
 	snprintf(want + n, sizeof(want) - n, "mono %lld\nmono %lld\n", 1000000000000 + MONO(0), 1000000000000 + MONO(1));
 	run_guest(&run, program, "p");
 	assert_int_equal(run.status, 0);
@@ -418,7 +421,7 @@ static void a_thread_has_its_own_stream(void **state)
 	assert_string_equal(run.text, want);
 	assert_int_equal(run.notified, 1);
 	streams_total(run.streams, &t);
-	assert_int_equal(t.recorded, 2 * 4 + 2);
+	assert_int_equal(t.recorded, 2 * 4 + 2 + 2);
 	assert_int_equal(t.given, 2 * 4);
 	assert_int_equal(t.more, 0);
 	streams_free(run.streams);
@@ -493,7 +496,7 @@ static void signals_meanwhile_are_kept(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++) {
 		struct run run = { .signal = sigs[i] };
-		_cleanup_fd_ int fd = prepare(&run, 1, 9);
+		_cleanup_fd_ int fd = prepare(&run, 1, 6);
 
 		run_guest(&run, "dynamic", "p");
 		assert_true(run.injected.shim);
@@ -529,7 +532,7 @@ static void is_as_fast_as_the_vdso(void **state)
 	streams_free(plain.streams);
 	_cleanup_fd_ int fd2 = prepare(&shim, 1, 1000001);
 	run_guest(&shim, "dynamic", "s");
-	assert_int_equal(shim.notified, 1);
+	assert_in_range(shim.notified, 1, 1 + 1000001 / 4000);	/* the first one, and when the shelf was empty */
 	print_message("cycles a reading: vDSO %d, shim %d\n", atoi(plain.text), atoi(shim.text));
 	streams_free(shim.streams);
 }

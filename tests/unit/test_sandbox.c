@@ -245,6 +245,13 @@ CASE(has_no_power)
 		  "CapBnd:0000000000000000\nCapAmb:0000000000000000\nNoNewPrivs:1\nSeccomp:2\n00040000\nalive\n");
 }
 
+CASE(may_make_no_user_namespace)
+{
+	struct ran ran = sh("cat /proc/sys/user/max_user_namespaces; cat /proc/self/oom_score_adj");
+
+	check_out(&ran, "0\n1000\n");
+}
+
 CASE(has_the_recorded_limits)
 {
 	char *argv[] = { (char *)"sh", (char *)"-c", (char *)"ulimit -n; ulimit -Hn; ulimit -c", NULL };
@@ -814,6 +821,7 @@ int main(void)
 		cmocka_unit_test(tells_that_the_working_directory_is_missing),
 		cmocka_unit_test(is_who_was_recorded),
 		cmocka_unit_test(has_no_power),
+		cmocka_unit_test(may_make_no_user_namespace),
 		cmocka_unit_test(has_the_recorded_limits),
 		cmocka_unit_test(has_only_the_fds_it_was_given),
 		cmocka_unit_test(gets_fds_at_their_numbers),

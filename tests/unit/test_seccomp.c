@@ -48,10 +48,12 @@ static bool jumps(const struct sock_filter *f, __u32 a)
 	return false;
 }
 
-static __u32 run(__u32 arch, __u32 nr, __u64 arg0, __u64 arg1)
+static __u32 run_args(__u32 arch, __u32 nr, const __u64 args[6])
 {
-	struct seccomp_data d = { .arch = arch, .nr = nr, .args = { arg0, arg1 } };
+	struct seccomp_data d = { .arch = arch, .nr = nr };
 	__u32 a = 0;
+
+	memcpy(d.args, args, sizeof(d.args));
 
 	steps = 0;
 	for (size_t pc = 0; pc < len; pc++, steps++) {
@@ -64,12 +66,19 @@ static __u32 run(__u32 arch, __u32 nr, __u64 arg0, __u64 arg1)
 			return f->k;
 		} else if (f->code == (BPF_JMP | BPF_JA)) {
 			pc += f->k;
+		} else if (f->code == (BPF_ALU | BPF_AND | BPF_K)) {
+			a &= f->k;
 		} else {
 			pc += jumps(f, a) ? f->jt : f->jf;
 		}
 	}
 	fail_msg("the program runs past its end");
 	return 0;
+}
+
+static __u32 run(__u32 arch, __u32 nr, __u64 arg0, __u64 arg1)
+{
+	return run_args(arch, nr, (__u64[6]){ arg0, arg1 });
 }
 
 static int build(void **state)
@@ -94,13 +103,15 @@ static int drop(void **state)
 static __u32 expected(unsigned int nr)
 {
 	static const __u32 of[] = {
-		[SC_NOROW] = ENOSYS_ACTION, [SC_REFUSE] = ENOSYS_ACTION,
-		[SC_RUN] = SECCOMP_RET_ALLOW, [SC_OPEN] = SECCOMP_RET_ALLOW, [SC_PATH] = SECCOMP_RET_ALLOW,
-		[SC_FD] = SECCOMP_RET_ALLOW,
+		[SC_NOROW] = ENOSYS_ACTION, [SC_REFUSE] = ENOSYS_ACTION, [SC_DECLINE] = ENOSYS_ACTION,
+		[SC_RUN] = SECCOMP_RET_ALLOW, [SC_SIGNAL] = SECCOMP_RET_ALLOW, [SC_OPEN] = SECCOMP_RET_ALLOW, [SC_PATH] = SECCOMP_RET_ALLOW,
+		[SC_OWNER] = SECCOMP_RET_ALLOW, [SC_LOOK] = SECCOMP_RET_ALLOW,
+		[SC_FD] = SECCOMP_RET_ALLOW, [SC_TIMED] = SECCOMP_RET_ALLOW,	/* without a limit */
 		[SC_SERVE] = SECCOMP_RET_USER_NOTIF, [SC_CLOCK] = SECCOMP_RET_USER_NOTIF,
 		[SC_RANDOM] = SECCOMP_RET_USER_NOTIF, [SC_READ] = SECCOMP_RET_USER_NOTIF,
 		[SC_WRITE] = SECCOMP_RET_USER_NOTIF, [SC_WAIT] = SECCOMP_RET_USER_NOTIF,
-		[SC_SLEEP] = SECCOMP_RET_USER_NOTIF, [SC_NET] = SECCOMP_RET_USER_NOTIF,
+		[SC_SLEEP] = SECCOMP_RET_USER_NOTIF, [SC_TIMER] = SECCOMP_RET_USER_NOTIF, [SC_REAP] = SECCOMP_RET_USER_NOTIF,
+		[SC_NET] = SECCOMP_RET_USER_NOTIF,
 		[SC_TASK] = SECCOMP_RET_USER_NOTIF,
 	};
 
@@ -157,6 +168,29 @@ static void nobody_types_into_a_terminal(void **state)
 	assert_int_equal(run(AUDIT_ARCH_X86_64, SYS_ioctl, TIOCSTI, 0), SECCOMP_RET_USER_NOTIF);
 }
 
+static void what_the_supervisor_has_the_guest_make_passes(void **state)
+{
+	static const unsigned int calls[] = { SYS_open, SYS_close, SYS_mmap };
+	struct sock_filter *was = prog;
+	bool also[SC_MAX] = { 0 };
+	struct err err = ERR_INIT;
+	size_t was_len = len;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		also[calls[i]] = true;
+	assert_int_equal(filter_build(also, &prog, &len, &err), 0);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(run(AUDIT_ARCH_X86_64, calls[i], 0, 0), SECCOMP_RET_USER_NOTIF);
+		assert_int_equal(run_args(AUDIT_ARCH_X86_64, calls[i], (__u64[6]){ [3] = (__u64)FILTER_PASS << 32 | 2 }),
+				 SECCOMP_RET_ALLOW);
+	}
+	assert_int_equal(run_args(AUDIT_ARCH_X86_64, SYS_ptrace, (__u64[6]){ [3] = (__u64)FILTER_PASS << 32 }), ENOSYS_ACTION);
+	free(prog);
+	prog = was;
+	len = was_len;
+}
+
 static void nobody_makes_a_namespace(void **state)
 {
 	static const __u64 flags[] = {
@@ -173,6 +207,45 @@ static void nobody_makes_a_namespace(void **state)
 	assert_int_equal(run(AUDIT_ARCH_X86_64, SYS_clone, thread, 0), SECCOMP_RET_USER_NOTIF);
 	assert_int_equal(run(AUDIT_ARCH_X86_64, SYS_clone, SIGCHLD | CLONE_CHILD_SETTID, 0), SECCOMP_RET_USER_NOTIF);
 	assert_int_equal(run(AUDIT_ARCH_X86_64, SYS_unshare, CLONE_NEWUSER, 0), ENOSYS_ACTION);
+}
+
+static void waits_with_a_limit_stop(void **state)
+{
+	static const struct { unsigned int nr, limit; } calls[] = {
+		{ SYS_rt_sigtimedwait, 2 }, { SYS_semtimedop, 3 }, { SYS_mq_timedsend, 4 }, { SYS_mq_timedreceive, 4 },
+		{ 449, 3 }, { 455, 4 },
+	};
+	static const __u64 limits[] = { 1, 0x7fffffff1000, 0x100000000 };	/* the last: its low half is 0 */
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		for (size_t k = 0; k < sizeof(limits) / sizeof(limits[0]); k++) {
+			__u64 args[6] = { 9, 9, 9, 9, 9, 9 };
+
+			args[calls[i].limit] = limits[k];
+			assert_int_equal(run_args(AUDIT_ARCH_X86_64, calls[i].nr, args), SECCOMP_RET_TRACE);
+			args[calls[i].limit] = 0;
+			assert_int_equal(run_args(AUDIT_ARCH_X86_64, calls[i].nr, args), SECCOMP_RET_ALLOW);
+		}
+}
+
+/* FUTEX_*, linux/futex.h, said once more. */
+static void futexes_stop_if_they_wait_with_a_limit(void **state)
+{
+	static const unsigned int waits[] = { 0, 6, 9, 11, 13 };
+
+	(void)state;
+	for (unsigned int op = 0; op < 0x400; op++) {
+		unsigned int command = op & ~0x180u;
+		bool wait = false;
+
+		for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++)
+			wait |= command == waits[i];
+		assert_int_equal(run_args(AUDIT_ARCH_X86_64, SYS_futex, (__u64[6]){ 1, op, 1, 0, 1, 1 }), SECCOMP_RET_ALLOW);
+		for (unsigned int k = 0; k < 64; k += 32)
+			assert_int_equal(run_args(AUDIT_ARCH_X86_64, SYS_futex, (__u64[6]){ 1, op, 1, 1ull << k, 1, 1 }),
+					 wait ? SECCOMP_RET_TRACE : SECCOMP_RET_ALLOW);
+	}
 }
 
 /* The guest's side: what the kernel makes of the program. @said is shared with the parent. */
@@ -228,7 +301,10 @@ int main(void)
 		cmocka_unit_test(every_number_meets_its_fate),
 		cmocka_unit_test(other_architectures_are_killed_and_x32_refused),
 		cmocka_unit_test(nobody_types_into_a_terminal),
+		cmocka_unit_test(what_the_supervisor_has_the_guest_make_passes),
 		cmocka_unit_test(nobody_makes_a_namespace),
+		cmocka_unit_test(waits_with_a_limit_stop),
+		cmocka_unit_test(futexes_stop_if_they_wait_with_a_limit),
 		cmocka_unit_test(the_kernel_takes_the_program),
 	};
 

@@ -159,6 +159,23 @@ static void a_clock_without_readings_starts_where_the_others_are(void **state)
 	takes(w, 4, CLOCK_REALTIME, 0, 900000 + 2 * SHIM_STEP + 10000000);
 }
 
+/* How often a program looks at the second says nothing of how often it reads the clock. */
+static void seconds_are_a_stream_of_their_own(void **state)
+{
+	struct world *w = *state;
+
+	add(w, 1, CLOCK_REALTIME, 5700);
+	add(w, 1, CLOCK_REALTIME, 5900);
+	add(w, 1, SHIM_SECONDS, 5000);
+	streams_start(w->s, SHIM_SECONDS, 100);
+	publish(w);
+	takes(w, 1, CLOCK_REALTIME, 1, 5700);
+	takes(w, 1, SHIM_SECONDS, 1, 5000);
+	takes(w, 1, SHIM_SECONDS, 0, 5000 + SHIM_STEP);
+	takes(w, 1, CLOCK_REALTIME, 1, 5900);
+	takes(w, 2, SHIM_SECONDS, 0, 5000 + 2 * SHIM_STEP);	/* where the others are, on either */
+}
+
 /* Per-process CPU clocks have ids like ~(pid << 3 | 2). */
 static void clocks_that_the_shim_does_not_know(void **state)
 {
@@ -166,10 +183,10 @@ static void clocks_that_the_shim_does_not_know(void **state)
 
 	add(w, 1, 0xfffffffau, 11);
 	add(w, 1, 0xfffffffau, 12);
-	add(w, 1, SHIM_CLOCKS, 13);
+	add(w, 1, SHIM_STREAMS, 13);
 	publish(w);
 	takes(w, 1, 0xfffffffau, 1, 11);
-	takes(w, 1, SHIM_CLOCKS, 1, 13);
+	takes(w, 1, SHIM_STREAMS, 1, 13);
 	takes(w, 1, 0xfffffffau, 1, 12);
 	takes(w, 1, 0xfffffffau, 0, 12 + SHIM_STEP);
 	takes(w, 1, 0xfffffff9u, 0, SHIM_STEP);
@@ -232,7 +249,7 @@ static void a_file_that_the_guest_cut_off_does_not_kill_us(void **state)
 	publish(w);
 	takes(w, 1, CLOCK_REALTIME, 1, 0);
 	assert_int_equal(ftruncate(w->fd, 0), 0);
-	takes(w, 1, CLOCK_REALTIME, 1, 999);	/* the last one known */
+	takes(w, 1, CLOCK_REALTIME, 1, 1);	/* we have our own */
 	streams_total(w->s, &t);
 	assert_int_equal(t.recorded, 1000);
 }
@@ -297,6 +314,7 @@ int main(void)
 		CASE(the_shim_and_we_share_a_cursor),
 		CASE(past_its_end_a_clock_goes_on),
 		CASE(a_clock_without_readings_starts_where_the_others_are),
+		CASE(seconds_are_a_stream_of_their_own),
 		CASE(clocks_that_the_shim_does_not_know),
 		CASE(more_tasks_than_slots),
 		CASE(nonsense_from_the_guest_is_clamped),

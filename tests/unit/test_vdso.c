@@ -20,6 +20,20 @@
 
 #define PAGE 4096
 
+static int find_own(struct vdso_map *map, struct err *err)
+{
+	_cleanup_fd_ int mem = vdso_open(getpid());
+
+	return vdso_find(getpid(), mem, map, err);
+}
+
+static int redirect_own(const struct vdso_map *map, unsigned int *n, struct err *err)
+{
+	_cleanup_fd_ int mem = vdso_open(getpid());
+
+	return vdso_redirect_to_syscalls(mem, map, n, err);
+}
+
 /* A copy of our own image. */
 static uint8_t *image(size_t *len)
 {
@@ -27,7 +41,7 @@ static uint8_t *image(size_t *len)
 	struct vdso_map map;
 	uint8_t *copy;
 
-	assert_int_equal(vdso_find(getpid(), &map, &err), 0);
+	assert_int_equal(find_own(&map, &err), 0);
 	*len = (map.size + PAGE - 1) / PAGE * PAGE;
 	copy = malloc(*len);
 	assert_non_null(copy);
@@ -43,7 +57,7 @@ static void finds_its_entries(void **state)
 	struct timespec ts = { 0 };
 
 	(void)state;
-	assert_int_equal(vdso_find(getpid(), &map, &err), 0);
+	assert_int_equal(find_own(&map, &err), 0);
 	assert_int_equal(map.base, getauxval(AT_SYSINFO_EHDR));
 	assert_int_equal(map.at_random, getauxval(AT_RANDOM));
 	assert_int_equal(map.hwcap2, getauxval(AT_HWCAP2));
@@ -182,7 +196,7 @@ static void stubs_make_system_calls(void **state)
 		unsigned int n;
 		time_t t;
 
-		if (vdso_find(getpid(), &map, &err) < 0 || vdso_redirect_to_syscalls(getpid(), &map, &n, &err) < 0)
+		if (find_own(&map, &err) < 0 || redirect_own(&map, &n, &err) < 0)
 			_exit(1);
 		if (n < 5 || clock_gettime(CLOCK_REALTIME, &ts) != 0 || clock_gettime(9999, &ts) == 0 || errno != EINVAL)
 			_exit(2);
@@ -214,10 +228,10 @@ static void a_process_that_is_not_there(void **state)
 		_exit(0);
 	siginfo_t si;
 	waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT);
-	assert_true(vdso_find(pid, &map, &err) < 0);	/* a zombie has no auxv */
+	assert_true(vdso_find(pid, -1, &map, &err) < 0);	/* a zombie has no auxv */
 	waitpid(pid, &status, 0);
 	err = ERR_INIT;
-	assert_true(vdso_find(pid, &map, &err) < 0);
+	assert_true(vdso_find(pid, -1, &map, &err) < 0);
 	assert_true(err.code == ENOENT || err.code == ESRCH);
 }
 

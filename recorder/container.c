@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "recorder/container.h"
+
+#include "format/cleanup.h"
+#include "format/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- cgroups ------------------------------------------------------------------- */
+
+static bool is_cgroup(const char *dir)
+{
+	char path[PATH_MAX];
+
+	return (size_t)snprintf(path, sizeof(path), "%s/cgroup.procs", dir) < sizeof(path) && access(path, R_OK) == 0;
+}
+
+int cgroup_dir(const char *path, char out[PATH_MAX], struct err *err)
+{
+	/* Version 2 alone, beside version 1, and the hierarchies of version 1 that hold processes by name. */
+	static const char *const roots[] = { "", "/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/pids",
+					     "/sys/fs/cgroup/memory", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/freezer" };
+
+	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++)
+		if ((size_t)snprintf(out, PATH_MAX, "%s%s%s", roots[i], path[0] == '/' || !roots[i][0] ? "" : "/", path) < PATH_MAX &&
+		    is_cgroup(out))
+			return 0;
+	return err_set(err, ENOENT, "there is no such cgroup below /sys/fs/cgroup");
+}
+
+/* ---- engines --------------------------------------------------------------------- */
+
+/* The number that @argv prints; 0: it can't be run, or does not know. */
+static long ask(const char *const argv[])
+{
+	posix_spawn_file_actions_t to;
+	char text[256] = "";
+	int ends[2], status;
+	pid_t pid;
+
+	if (pipe(ends) < 0)
+		return 0;
+	posix_spawn_file_actions_init(&to);
+	posix_spawn_file_actions_addopen(&to, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&to, ends[1], 1);
+	posix_spawn_file_actions_addopen(&to, 2, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_addclose(&to, ends[0]);
+	if (posix_spawnp(&pid, argv[0], &to, NULL, (char *const *)argv, environ) != 0)
+		pid = 0;
+	posix_spawn_file_actions_destroy(&to);
+	close(ends[1]);
+	if (pid)
+		(void)!io_read(ends[0], text, sizeof(text) - 1);
+	close(ends[0]);
+	while (pid && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return strtol(text, NULL, 10);
+}
+
+static pid_t first_process(const char *name)
+{
+	const char *const engines[][7] = {
+		{ "podman", "inspect", "--format", "{{.State.Pid}}", name, NULL },
+		{ "docker", "inspect", "--format", "{{.State.Pid}}", name, NULL },
+		{ "nerdctl", "inspect", "--format", "{{.State.Pid}}", name, NULL },
+	};
+	long pid = 0;
+
+	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]) && pid <= 0; i++)
+		pid = ask(engines[i]);
+	return pid > 0 && pid < INT_MAX ? (pid_t)pid : 0;
+}
+
+/* The longest of the paths in /proc/PID/cgroup that is a directory here: an engine need not use every hierarchy. */
+static int cgroup_of(pid_t pid, char out[PATH_MAX], struct err *err)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[64], dir[PATH_MAX], *save = NULL;
+	struct err ignored = ERR_INIT;
+	size_t longest = 1;
+
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+	if (io_slurp(path, 1 << 20, &text, NULL) < 0)
+		return err_set(err, ESRCH, "its first process (%d) is gone", (int)pid);
+	out[0] = 0;
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char *at = strchr(line, ':');
+
+		at = at ? strchr(at + 1, ':') : NULL;
+		if (at && strlen(at + 1) > longest && cgroup_dir(at + 1, dir, &ignored) == 0) {
+			longest = strlen(at + 1);
+			strcpy(out, dir);
+		}
+	}
+	return out[0] ? 0 : err_set(err, ENOENT, "its first process (%d) is in no cgroup of its own", (int)pid);
+}
+
+int container_cgroup(const char *name, char out[PATH_MAX], struct err *err)
+{
+	pid_t pid = first_process(name);
+
+	if (!pid)
+		return err_set(err, ENOENT, "neither podman nor docker nor nerdctl knows a running container of that name");
+	return cgroup_of(pid, out, err);
+}
