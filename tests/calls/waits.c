@@ -72,8 +72,8 @@ CALL(select)
 	FD_ZERO(&out);
 	FD_SET(fd, &out);
 	must(DO(select, fd + 1, &in, &out, NULL, &t) == 1 && FD_ISSET(fd, &out) && !FD_ISSET(fd, &in));
-	FD_SET(200, &in);
-	fails(EBADF, DO(select, 201, &in, NULL, NULL, &t));
+	FD_SET(60, &in);	/* beyond the table of descriptors, which may have 64, nothing is looked at: fs/select.c */
+	fails(EBADF, DO(select, 61, &in, NULL, NULL, &t));
 	fails(EINVAL, DO(select, -1, &in, NULL, NULL, &t));
 }
 
