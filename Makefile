@@ -6,9 +6,9 @@ CFLAGS  ?= -O2 -g
 VERSION := 0.1
 BPF_CLANG ?= clang
 
-PKGS     := libbpf libelf libdw libseccomp libcap libzstd msgpack libcrypto libpcre2-8 json-c
+PKGS     := libbpf libelf libdw libseccomp libcap libzstd msgpack libcrypto libpcre2-8 json-c yaml-0.1
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   = $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lbpf -ldw -lelf -lseccomp -lcap -lzstd -lmsgpackc -lcrypto -lpcre2-8 -ljson-c) -lhttp_parser
+PKG_LIBS   = $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lbpf -ldw -lelf -lseccomp -lcap -lzstd -lmsgpackc -lcrypto -lpcre2-8 -ljson-c -lyaml) -lhttp_parser
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror=unused-function -Wno-missing-field-initializers
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DCAPSULE_TOOL='"capsule $(VERSION)"' $(WARN) -MMD -MP -I. -I$O $(PKG_CFLAGS) $(CFLAGS)
 ARCH     := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(shell uname -m)))
@@ -19,7 +19,7 @@ submake   = +$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAG
 
 # Debian's packages for building, for the demo, for the tests.
 BUILD_DEPS := gcc libc6-dev linux-libc-dev binutils pkg-config clang llvm bpftool libbpf-dev libelf-dev libdw-dev libseccomp-dev libcap-dev \
-	      libzstd-dev libmsgpack-dev libssl-dev libpcre2-dev libhttp-parser-dev libjson-c-dev scdoc
+	      libzstd-dev libmsgpack-dev libssl-dev libpcre2-dev libhttp-parser-dev libjson-c-dev libyaml-dev scdoc
 DEMO_DEPS  := nginx-light curl util-linux procps
 TEST_DEPS  := $(DEMO_DEPS) dpkg-dev patch libxml2-utils python3-redis python3-psycopg2 redis-server redis-tools memcached apache2-bin postgresql dnsmasq-base openssl python3 nodejs libcmocka-dev strace musl-tools \
 	      busybox-static iproute2 libcap2-bin liburing-dev wrk g++ \
@@ -28,12 +28,13 @@ TEST_DEPS  := $(DEMO_DEPS) dpkg-dev patch libxml2-utils python3-redis python3-ps
 
 all: $O/capsule
 
-$O/capsule: $O/main.o $O/recorder.a $O/proof.a $O/replayer.a $O/sandbox.a $O/format.a
+$O/capsule: $O/main.o $O/watch.a $O/recorder.a $O/proof.a $O/replayer.a $O/sandbox.a $O/format.a
 	$(call run,LD)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 $O/format.a: $(call objects,format)
 $O/sandbox.a: $(call objects,sandbox)
 $O/proof.a: $(call objects,proof)
+$O/watch.a: $(call objects,watch)
 $O/recorder.a: $(call objects,recorder)
 $O/replayer.a: $(call objects,replayer) $O/preload/shim_image.o
 $O/%.a:
@@ -114,7 +115,7 @@ $O/reader.stamp: $(wildcard tests/reader/package*.json)
 		echo 'npm could not fetch what tests/reader needs'
 	@touch $@
 
-ARCHIVES = $O/recorder.a $O/proof.a $O/replayer.a $O/sandbox.a $O/format.a
+ARCHIVES = $O/watch.a $O/recorder.a $O/proof.a $O/replayer.a $O/sandbox.a $O/format.a
 $O/tests/unit/%: $O/tests/unit/%.o $(ARCHIVES)
 	$(call run,LD)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< -Wl,--start-group $(ARCHIVES) -Wl,--end-group -lcmocka $(PKG_LIBS)
 $O/tests/fuzz/%: $O/tests/fuzz/%.o $O/tests/fuzz_main.o $(ARCHIVES)

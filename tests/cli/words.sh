@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # The command line: its tables, its man page, its manners.  And what the source may include.
 
-COMMANDS='record replay check test bisect verify diff minimize show images doctor'
+COMMANDS='record replay check test bisect verify diff minimize show policy images doctor'
 
 case_help_is_on_stdout() {
 	local c
@@ -73,7 +73,7 @@ case_install() {
 	expect_status 0 "$T/dest/usr/bin/capsule" --version
 }
 
-# Includes point down only: recorder, replayer -> sandbox -> format; recorder and replayer never each other; what runs in the
+# Includes point down only: watch -> recorder, replayer -> sandbox -> format; recorder and replayer never each other; what runs in the
 # kernel or in the guest takes headers of format/ and its own.
 case_includes_point_down() {
 	local folder allowed bad
@@ -83,6 +83,7 @@ case_includes_point_down() {
 	done <<-'RULES'
 		format format/|linux/
 		sandbox sandbox/|format/
+		watch watch/|recorder/|sandbox/|format/|bpf/|preload/shim\.h
 		recorder recorder/|sandbox/|format/|bpf/|preload/shim\.h
 		proof proof/|replayer/|sandbox/|format/
 		replayer replayer/|sandbox/|format/|preload/shim\.h|preload/vdso\.h
@@ -90,7 +91,7 @@ case_includes_point_down() {
 		preload preload/|format/
 	RULES
 	# only headers, and the one table that is meant to be expanded
-	bad=$(cd "$top" && grep -rnE '^#include "[^"]*\.c"' format sandbox recorder replayer proof bpf preload || :)
+	bad=$(cd "$top" && grep -rnE '^#include "[^"]*\.c"' format sandbox recorder watch replayer proof bpf preload || :)
 	[ -z "$bad" ] || fail "a .c file is included: $bad"
 	bad=$(cd "$top" && grep -LE 'SPDX-License-Identifier' ./*.c ./*/*.[chS] tests/*/*.[ch] tests/*.sh tests/*/*.sh Makefile 2>/dev/null || :)
 	[ -z "$bad" ] || fail "without an SPDX line: $bad"
@@ -99,7 +100,7 @@ case_includes_point_down() {
 # Nothing prints but main.c and the commands.
 case_only_commands_print() {
 	local bad
-	bad=$(cd "$top" && grep -nE '\<(v?printf|puts|putchar|perror)\(|\<(v?fprintf|fputs|fputc|fwrite|putc)\(([^"]*, *)?std(out|err)\>' format/*.c sandbox/*.c recorder/*.c replayer/*.c proof/*.c |
+	bad=$(cd "$top" && grep -nE '\<(v?printf|puts|putchar|perror)\(|\<(v?fprintf|fputs|fputc|fwrite|putc)\(([^"]*, *)?std(out|err)\>' format/*.c sandbox/*.c recorder/*.c watch/*.c replayer/*.c proof/*.c |
 		grep -vE '^[a-z]+/(cmd_[a-z_]*|cli)\.c:' || :)
 	[ -z "$bad" ] || fail "$bad"
 }
