@@ -356,6 +356,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 /* ---- signals -------------------------------------------------------------------- */
 
 enum { SIGHUP = 1, SIGINT = 2, SIGQUIT = 3, SIGKILL = 9, SIGALRM = 14, SIGCONT = 18, SIGSTOP_ = 19, SIGTSTP = 20, SIGVTALRM = 26, SIGPROF = 27, SIGWINCH = 28 };
+enum { DELIVERED = 0, LOST_INFO = 4 };	/* enum of include/trace/events/signal.h */
 enum { SI_USER = 0, SI_QUEUE = -1, SI_TKILL = -6, SI_TIMER = -2, SI_KERNEL = 0x80 };
 
 /* Signals that the kernel sends for someone outside: a terminal, the killer of those who eat too much memory. */
@@ -395,7 +396,7 @@ int BPF_PROG(on_signal, int sig, struct kernel_siginfo *info, struct task_struct
 	struct { __s32 pid; __u32 uid; __u64 value; } from = {};	/* siginfo's _rt; _kill begins likewise */
 	int code = SI_USER;
 
-	if (!t || !t->active || result != 0)	/* TRACE_SIGNAL_DELIVERED */
+	if (!t || !t->active || (result != DELIVERED && result != LOST_INFO))
 		return 0;
 	if (sig == SIGCONT && number_of(sender) == recorder_tgid)
 		return 0;
@@ -403,6 +404,8 @@ int BPF_PROG(on_signal, int sig, struct kernel_siginfo *info, struct task_struct
 		tell_halt(t);
 		return 0;
 	}
+	if (result == LOST_INFO)		/* no memory for it: the handler is told of SI_USER, from nobody */
+		how = 0;
 	if (how == 1)				/* SEND_SIG_PRIV */
 		code = SI_KERNEL;
 	else if (how)				/* not SEND_SIG_NOINFO */

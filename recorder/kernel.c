@@ -302,3 +302,19 @@ uint64_t kernel_lost(const struct kernel *k)
 {
 	return k->skel->bss->lost;
 }
+
+uint64_t kernel_missed(const struct kernel *k)
+{
+	struct bpf_program *prog;
+	uint64_t n = 0;
+
+	bpf_object__for_each_program(prog, k->skel->obj) {
+		struct bpf_prog_info info = {};
+		uint32_t len = sizeof(info);
+		int fd = bpf_program__fd(prog);
+
+		if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &len) == 0)
+			n += info.recursion_misses;
+	}
+	return n;
+}

@@ -51,5 +51,7 @@ void kernel_goroutines(struct kernel *k, uint32_t tgid, const struct goroutine_l
 /* Threads that live. */
 int64_t kernel_live(const struct kernel *k);
 uint64_t kernel_lost(const struct kernel *k);
+/* How often a program was left out since it ran already on that processor (kernel/trace/bpf_trace.c, __bpf_trace_run()). */
+uint64_t kernel_missed(const struct kernel *k);
 
 #endif

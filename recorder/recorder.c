@@ -320,6 +320,7 @@ static void finish(struct run *run, struct record_result *ret)
 	struct recording *r = &run->r;
 	struct capsule_end end = { .status = run->status };
 	struct err err = ERR_INIT;
+	uint64_t missed;
 	struct stat st;
 
 	r->now = boottime();
@@ -334,6 +335,11 @@ static void finish(struct run *run, struct record_result *ret)
 	r->task = 0;
 	if (kernel_lost(run->r.kernel) > r->lost)
 		call_ops.lost(r, (uint32_t)(kernel_lost(run->r.kernel) - r->lost));
+	missed = kernel_missed(run->r.kernel);
+	if (missed)
+		emit_hole(r, "lost", "tracepoint", "the kernel left out programs that ran already on the same processor", missed);
+	if (!r->lost && assemble_strays(r->assembler) > 0)
+		emit_hole(r, "lost", "records", "parts of calls came without their call", assemble_strays(r->assembler));
 	if (run->leave && !ret->ended && kernel_live(run->r.kernel) > 0)
 		emit_hole(r, "task", "end", "the recorder was told to end before these threads had", (uint64_t)kernel_live(run->r.kernel));
 	files_finish(r);
