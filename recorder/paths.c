@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 const char *const image_dirs[] = {
-	"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/etc/ld.so.cache", NULL
+	"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", NULL
 };
 
 /* @path is @dir or below it. */

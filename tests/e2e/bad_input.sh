@@ -138,7 +138,7 @@ case_program_that_never_starts() {
 case_program_missing_at_replay() {
 	record here true
 	[ "$STATUS" -eq 0 ] || fail "it ended with $STATUS"
-	mkdir -p "$T/root/etc" && cp /etc/ld.so.cache "$T/root/etc/" && chmod -R a+rX "$T/root"
+	mkdir "$T/root"
 	expect_status 4 as_stranger "$CAPSULE" replay --rootfs "$T/root" "$T/here.cap"
 	one_line "capsule replay: " /usr/ --rootfs
 	expect_status 1 as_stranger "$CAPSULE" replay "$T/here.cap" -- "$T/missing"
@@ -149,6 +149,7 @@ case_program_of_32_bits() {
 	needs gcc
 	needs_recording
 	printf '#include <stdio.h>\nint main(void) { puts("of 32 bits"); return 3; }\n' | gcc -m32 -x c -o "$T/small" - 2>/dev/null || skip "no gcc -m32"
+	"$T/small" >/dev/null 2>&1 || [ $? -ne 126 ] || skip "this kernel runs no 32-bit programs"
 	record small "$T/small"
 	[ "$STATUS" -eq 3 ] || fail "it ended with $STATUS"
 	grep -q 'of 32 bits' "$T/small.out" || fail "the recording hindered it"
