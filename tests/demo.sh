@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The main job, shown: record curl talking to a real nginx, take the server away, replay it.
 set -eu
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin	# Debian's programs, as in tests/run
 top=$(cd "$(dirname "$0")/.." && pwd)
 case ${O:=build} in /*) ;; *) O=$top/$O ;; esac
 

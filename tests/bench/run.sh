@@ -3,6 +3,7 @@
 # Speed and size, side by side in one run; medians of ROUNDS (5).  Prints the table that the README quotes.
 # With words: only those of WORKLOADS in workloads.sh.
 set -eu
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin	# Debian's programs, as in tests/run
 top=$(cd "$(dirname "$0")/../.." && pwd)
 case ${O:=build} in /*) ;; *) O=$top/$O ;; esac
 ROUNDS=${ROUNDS:-5}

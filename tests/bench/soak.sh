@@ -3,6 +3,7 @@
 # soak.sh [SECONDS]: redis-benchmark at full speed for ten minutes (600) into one capsule, then its replay.  Tells what the
 # recorder and the replayer hold in memory each half a minute, what was lost, and the verdict.  As root; SOAK_RECORD: options of record.
 set -eu
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin	# Debian's programs, as in tests/run
 seconds=${1:-600}
 capsule=$(realpath "${O:-build}")/capsule
 D=$(mktemp -d "${TMPDIR:-/var/tmp}/capsule-soak.XXXXXX")
