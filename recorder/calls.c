@@ -218,6 +218,8 @@ static void write_call(struct recording *r, struct task *t, const struct rec_cal
 	e.call.obj = object_of(r, &c->fd, p);
 	if (names_files(fate))
 		file_call(r, t, c, p, &facts);
+	else
+		file_bound(r, c, p);
 	e.call.obj2 = names_files(fate) ? facts.made : object_of(r, &c->fd2, p);
 	if ((fate == SC_LOOK && (facts.synthetic || (c->h.flags & REC_F_WHOLE))) || (fate == SC_OPEN && facts.synthetic))
 		e.call.flags |= CALL_WHOLE;

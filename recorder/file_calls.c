@@ -11,7 +11,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 
 enum effect {
 	LOOKS = 0,	/* at what is there */
@@ -202,6 +204,21 @@ static void path_call(struct recording *r, const struct rec_call *c, const struc
 	}
 	for (unsigned int i = 0; i < n; i++)
 		had_effect(r, c, effect, &w[i]);
+}
+
+void file_bound(struct recording *r, const struct rec_call *c, const struct parts *p)
+{
+	const struct part *addr = c->nr == SYS_bind && c->ret == 0 ? parts_find(p, 1) : NULL;
+	struct sockaddr_un un = { 0 };
+	struct walked w;
+
+	if (!addr || addr->torn || addr->len > sizeof(un))
+		return;
+	memcpy(&un, addr->data, addr->len);
+	if (un.sun_family != AF_UNIX || un.sun_path[0] != '/' || !memchr(un.sun_path, 0, sizeof(un.sun_path)))
+		return;
+	if (path_walk(&w, r->opts->rootfs, "/", un.sun_path, false, &walk_ops, r) == 0 && path_is_clean(w.path, strlen(w.path)))
+		file_created(r, w.path);
 }
 
 /* ---- open -------------------------------------------------------------------------- */

@@ -15,6 +15,9 @@ struct file_facts {
 /* A call of fate SC_OPEN, SC_PATH, SC_LOOK or SC_TASK. */
 void file_call(struct recording *r, const struct task *t, const struct rec_call *c, const struct parts *p, struct file_facts *facts);
 
+/* The socket that a bind(2) made, where its name is absolute. */
+void file_bound(struct recording *r, const struct rec_call *c, const struct parts *p);
+
 /* The program of @pid, its interpreter and its working directory. @exe, @cwd: resolved; "" where unknown. */
 void program_files(struct recording *r, pid_t pid, char exe[PATH_MAX], char cwd[PATH_MAX]);
 

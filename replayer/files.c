@@ -181,12 +181,31 @@ int files_content(struct recording *rec, const char *path, int fd, struct err *e
 	return err_set(err, ENOENT, "%s is not in the capsule", path);
 }
 
-static int lay_regular(struct recording *rec, struct layer *layer, const struct ev_file *f, struct err *err)
+static int64_t mtime_of(const struct stat *st)
 {
+	return st->st_mtim.tv_sec * 1000000000ll + st->st_mtim.tv_nsec;
+}
+
+/* Nobody knows its content, but it is here as it was: of that size, and not changed since. */
+static bool is_as_it_was(const struct replay *r, int root, const struct ev_file *f)
+{
+	struct stat st;
+
+	if (root < 0 || !shown_has(r->shown, f->path))
+		return false;
+	_cleanup_fd_ int fd = open_in(root, f->path, O_PATH | O_NOFOLLOW);
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == f->size && mtime_of(&st) == f->mtime;
+}
+
+static int lay_regular(const struct replay *r, int root, struct layer *layer, const struct ev_file *f, struct err *err)
+{
+	struct recording *rec = r->rec;
 	int e;
 
 	if (!(f->flags & (FILE_CONTENT | FILE_UNREAD)))
 		return 0;	/* the root file system has it: files_check() saw to that */
+	if ((f->flags & FILE_UNREAD) && is_as_it_was(r, root, f))
+		return 0;
 	_cleanup_fd_ int fd = -1;
 	if (layer_file(layer, f->path, f->mode, &fd, err) < 0)
 		return -err->code;
@@ -222,7 +241,7 @@ static int lay_special(struct recording *rec, struct layer *layer, const struct 
 	return e < 0 ? e : layer_mtime(layer, f->path, f->mtime, err);
 }
 
-static int lay_one(struct recording *rec, struct layer *layer, const struct ev_file *f, struct err *err)
+static int lay_one(const struct replay *r, int root, struct layer *layer, const struct ev_file *f, struct err *err)
 {
 	int e;
 
@@ -239,9 +258,9 @@ static int lay_one(struct recording *rec, struct layer *layer, const struct ev_f
 	case FILE_SYMLINK:
 		return layer_symlink(layer, f->path, f->target, err);
 	case FILE_REGULAR:
-		return lay_regular(rec, layer, f, err);
+		return lay_regular(r, root, layer, f, err);
 	default:
-		return lay_special(rec, layer, f, err);
+		return lay_special(r->rec, layer, f, err);
 	}
 }
 
@@ -339,7 +358,7 @@ static int lay_fifo(const struct recording *rec, struct layer *layer, const stru
 	return layer_fifo(layer, o->path, f ? f->mode : 0644, err);
 }
 
-/* A path of the image that the program changed: its directory must be writable, so the layer takes part in it. */
+/* A path that the program changed, or looked for in vain: its directory must be there, and writable, so the layer takes part in it. */
 static int lay_output_dir(const struct recording *rec, int root, struct layer *layer, const struct ev_file *f, struct err *err)
 {
 	char dir[PATH_MAX];
@@ -377,12 +396,16 @@ int files_lay(void *ctx, struct layer *layer, struct err *err)
 	_cleanup_fd_ int root = open(r->opts->rootfs ? r->opts->rootfs : rec->m->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	/* Sorted by path: a directory comes before what is in it. */
 	for (size_t i = 0; i < rec->nfiles; i++)
-		if (!files_synthetic(rec->files[i]->path) && lay_one(rec, layer, rec->files[i], err) < 0)
+		if (!files_synthetic(rec->files[i]->path) && lay_one(r, root, layer, rec->files[i], err) < 0)
 			return err_in(err, "laying over %s", rec->files[i]->path);
 	for (size_t i = 0; i < rec->nfiles; i++)
 		lay_link(rec, layer, rec->files[i]);
+	for (size_t i = 0; i < rec->nfiles; i++)
+		if (rec->files[i]->state == FILE_ABSENT && !shown_has(r->shown, rec->files[i]->path) &&
+		    lay_output_dir(rec, root, layer, rec->files[i], err) < 0)
+			return err_in(err, "laying over %s", rec->files[i]->path);
 	for (size_t i = 0; i < rec->noutputs; i++)
-		if (under_image(rec->m, rec->outputs[i]->path) && lay_output_dir(rec, root, layer, rec->outputs[i], err) < 0)
+		if ((under_image(rec->m, rec->outputs[i]->path) || !shown_has(r->shown, rec->outputs[i]->path)) && lay_output_dir(rec, root, layer, rec->outputs[i], err) < 0)
 			return err_in(err, "laying over %s", rec->outputs[i]->path);
 	for (size_t i = 1; root >= 0 && i < rec->nobjects; i++) {
 		lay_peer_dir(rec, root, layer, &rec->objects[i]);
@@ -440,8 +463,27 @@ static bool is_inherited(const struct recording *rec, const char *path)
 	return false;
 }
 
+/* Files whose content is not in the capsule are zeros. Who reads them is told by their times, since an open is not notified. */
+static void look_for_unread(struct replay *r)
+{
+	for (size_t i = 0; i < r->rec->nfiles; i++) {
+		const struct ev_file *f = r->rec->files[i];
+		struct stat st;
+
+		if (f->state != FILE_REGULAR || !(f->flags & FILE_UNREAD) || !f->size)
+			continue;
+		/* What is here as it was is in neither. */
+		_cleanup_fd_ int fd = open_in(shown_has(r->shown, f->path) ? sandbox_upper(r->sb) : sandbox_root(r->sb), f->path, O_PATH | O_NOFOLLOW);
+		if (fd < 0 || fstat(fd, &st) < 0 || mtime_of(&st) != f->mtime)
+			continue;
+		if (st.st_atim.tv_sec * 1000000000ll + st.st_atim.tv_nsec >= r->began)
+			miss(r, "%s was read; the capsule has not its content, only its size: zeros", f->path);
+	}
+}
+
 void files_compare(struct replay *r)
 {
+	look_for_unread(r);
 	for (size_t i = 0; i < r->rec->noutputs; i++) {
 		const char *path = r->rec->outputs[i]->path;
 

@@ -187,6 +187,9 @@ static int start(struct replay *r, struct err *err)
 	if (!argv[0])
 		return err_set(err, EBADMSG, "the capsule names no command");
 	files_find_command(r->rec, rootfs, argv[0], command, sizeof(command));
+	if (shown_paths(r, rootfs, command, err) < 0)
+		return -err->code;
+	spec.shown = (const char *const *)r->shown;
 	if (sandbox_enter(m, err) < 0 || peers_stdio(r, fds, &spec.nfds, MAX_START_FDS, err) < 0)
 		return -err->code;
 	spec.cpu = pin();
@@ -532,6 +535,7 @@ void replay_run(struct recording *rec, const struct replay_options *opts, struct
 	order_free(&r);
 	turns_free(&r);
 	pace_free(&r);
+	shown_free(&r);
 	timers_free(&r);
 	if (r.live)
 		peers_free(&r);

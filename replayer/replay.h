@@ -215,6 +215,7 @@ struct replay {
 	const struct replay_options *opts;
 	struct verdict *v;
 	struct sandbox *sb;
+	char **shown;			/* shown_paths() */
 	struct streams *streams;
 	int epoll, signals, listener;
 	struct gtask *tasks;
@@ -754,6 +755,14 @@ int files_check(struct recording *rec, const struct replay_options *run, struct 
 void files_find_command(const struct recording *rec, const char *rootfs, const char *name, char *buf, size_t len);
 /* struct sandbox_spec's lay; ctx is the struct replay. */
 int files_lay(void *ctx, struct layer *layer, struct err *err);
+
+/* ---- shown.c ---- */
+
+/* What of @rootfs the program may see, into @r->shown; NULL there: all. @command: its path. */
+int shown_paths(struct replay *r, const char *rootfs, const char *command, struct err *err);
+/* @path is one of @shown or below; NULL has all. */
+bool shown_has(char *const *shown, const char *path);
+void shown_free(struct replay *r);
 /* The files that the guest changed against the recorded ones. */
 void files_compare(struct replay *r);
 /* The recorded content of @path into @fd; ENOENT if the capsule has none. */

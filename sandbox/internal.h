@@ -59,6 +59,16 @@ _Noreturn void guest_main(const struct setup *s);
 /* All handlers and ignored signals back to their defaults. */
 void signals_default(void);
 
+/* ---- sight.c ------------------------------------------------------------- */
+
+enum sight {
+	SIGHT_NONE,
+	SIGHT_WAY,	/* a directory of which some can be seen */
+	SIGHT_ALL,
+};
+/* Of the root file system's @path, absolute in it: by spec->shown. */
+enum sight sight_of(const struct sandbox_spec *spec, const char *path);
+
 /* ---- rootfs.c ------------------------------------------------------------ */
 
 /* The caller's mount namespace becomes the guest's: its root is the new root, nothing else is left but @upper, see sandbox_upper(). */
@@ -73,7 +83,7 @@ struct rootfs {
 	int root;	/* the same directory as a mount of its own: where mounts go */
 	char *mounts;	/* /proc/self/mountinfo's mount points, each ended by a newline and begun by one */
 	unsigned int overlays, copies;
-	char *const *image_dirs;	/* paths, NULL-terminated; the manifest's */
+	const struct sandbox_spec *spec;
 };
 
 /* A detached overlay of @upper over @lower, fds all; @user: without privilege. Its fd, or -errno. */
@@ -94,6 +104,7 @@ struct layer_time {
 };
 
 struct layer {
+	const struct sandbox_spec *spec;
 	int lower, upper;		/* root directories, O_PATH; not owned */
 	struct layer_time *times;	/* directories whose mtime layer_finish() puts right */
 	size_t ntimes;

@@ -243,7 +243,7 @@ static int lower_has(const struct layer *l, const char *path)
 int layer_absent(struct layer *l, const char *path, struct err *err)
 {
 	_cleanup_place_ struct place p = { -1, -1, "" };
-	int e = may_lay(path) ? lower_has(l, path) : -EINVAL;
+	int e = !may_lay(path) ? -EINVAL : sight_of(l->spec, path) == SIGHT_NONE ? 0 : lower_has(l, path);
 
 	if (e > 0)
 		e = walk(l, path, true, &p);

@@ -38,6 +38,7 @@
 struct level {
 	int lower, upper, plain, root;
 	int depth;
+	const char *path;	/* in the root; "" is its top */
 };
 
 static void cleanup_level(struct level *lv)
@@ -185,8 +186,11 @@ static int graft_level(struct rootfs *r, const struct level *lv, struct err *err
 
 static int take_apart(struct rootfs *r, const struct level *lv, const char *name, struct err *err)
 {
-	_cleanup_level_ struct level sub = { .lower = openat(lv->lower, name, DIR_FLAGS), -1, -1, -1, lv->depth + 1 };
+	char path[PATH_MAX];
+	_cleanup_level_ struct level sub = { .lower = openat(lv->lower, name, DIR_FLAGS), -1, -1, -1, lv->depth + 1, path };
 
+	if (snprintf(path, sizeof(path), "%s/%s", lv->path, name) >= (int)sizeof(path))
+		return err_sys(err, ENAMETOOLONG, "opening '%s'", name);
 	sub.upper = openat(lv->upper, name, DIR_FLAGS);
 	sub.plain = openat(lv->plain, name, DIR_FLAGS);
 	sub.root = openat(lv->root, name, DIR_FLAGS);
@@ -206,10 +210,10 @@ static int replace_dir(const struct level *lv, const char *name, struct err *err
 /*
  * The directory @name; the layer has it too if @up is not NULL.  Where no
  * overlay can be made and the directory can't be taken apart it is shown
- * read-only, and where even that fails it is empty.
+ * read-only, and where even that fails it is empty.  @whole: all of it can be seen.
  */
 static int graft_dir(struct rootfs *r, const struct level *lv, const char *name, const struct stat *st,
-		     const struct stat *up, struct err *err)
+		     const struct stat *up, bool whole, struct err *err)
 {
 	int e;
 
@@ -233,14 +237,14 @@ static int graft_dir(struct rootfs *r, const struct level *lv, const char *name,
 		return err_sys(err, errno, "opening '%s'", name);
 	if (is_empty(lower))
 		return up ? replace_dir(lv, name, err) : 0;
-	_cleanup_fd_ int mnt = has_mounts_inside(r, lower) ? -EINVAL : make_overlay(r, lower, upper);
+	_cleanup_fd_ int mnt = !whole || has_mounts_inside(r, lower) ? -EINVAL : make_overlay(r, lower, upper);
 	if (mnt == -ENODEV || mnt == -ENOSYS)
 		return err_set(err, -mnt, "this kernel has no overlay file system; mend: modprobe overlay (Linux 5.11 or newer)");
 	if (mnt >= 0) {
 		e = attach(mnt, lv->root, name);
 		return e < 0 ? err_sys(err, -e, "mounting '%s'", name) : 0;
 	}
-	if (mnt == -EINVAL && lv->depth < MAX_DEPTH && faccessat(lower, ".", R_OK | X_OK, AT_EACCESS) == 0)
+	if (mnt == -EINVAL && (!whole || lv->depth < MAX_DEPTH) && faccessat(lower, ".", R_OK | X_OK, AT_EACCESS) == 0)
 		return take_apart(r, lv, name, err);
 	bind_readonly(lv, name);
 	return 0;
@@ -315,7 +319,7 @@ static bool is_untouched_image(const struct rootfs *r, const struct level *lv, c
 {
 	if (lv->depth || up)
 		return false;
-	for (char *const *dir = r->image_dirs; dir && *dir; dir++)
+	for (char *const *dir = r->spec->m->image_dirs; dir && *dir; dir++)
 		if ((*dir)[0] == '/' && strcmp(*dir + 1, name) == 0)
 			return true;
 	return false;
@@ -328,20 +332,39 @@ static int show_image(const struct level *lv, const char *name, const struct sta
 	return e < 0 ? e : bind_readonly(lv, name);
 }
 
+/* What of the lower is not to be seen: only what the layer has of it, and an empty directory at the top. */
+static int graft_hidden(const struct level *lv, const char *name, const struct stat *st, const struct stat *up, struct err *err)
+{
+	int e = 0;
+
+	if (up)
+		return graft_upper(lv, name, up, err);
+	if (S_ISLNK(st->st_mode) && lv->depth == 0)
+		return graft_link(lv, name, err);
+	if (S_ISDIR(st->st_mode) && lv->depth == 0)
+		e = mkdir_like(lv->plain, name, st);
+	return e < 0 ? err_sys(err, -e, "making '%s'", name) : 0;
+}
+
 static int graft_entry(struct rootfs *r, const struct level *lv, const char *name, struct err *err)
 {
 	struct stat st, upper, *up = NULL;
+	char path[PATH_MAX];
+	enum sight sight;
 
 	if (is_own(lv, name) || fstatat(lv->lower, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
 		return 0;
 	if (fstatat(lv->upper, name, &upper, AT_SYMLINK_NOFOLLOW) == 0)
 		up = &upper;
+	sight = snprintf(path, sizeof(path), "%s/%s", lv->path, name) < (int)sizeof(path) ? sight_of(r->spec, path) : SIGHT_NONE;
+	if (sight == SIGHT_NONE || (sight == SIGHT_WAY && S_ISREG(st.st_mode)))
+		return graft_hidden(lv, name, &st, up, err);
 	if (up && !(S_ISDIR(up->st_mode) && S_ISDIR(st.st_mode)))
 		return graft_upper(lv, name, up, err);
 	if (S_ISDIR(st.st_mode) && is_untouched_image(r, lv, name, up) && show_image(lv, name, &st) == 0)
 		return 0;
 	if (S_ISDIR(st.st_mode))
-		return graft_dir(r, lv, name, &st, up, err);
+		return graft_dir(r, lv, name, &st, up, sight == SIGHT_ALL, err);
 	if (S_ISLNK(st.st_mode))
 		return graft_link(lv, name, err);
 	if (S_ISREG(st.st_mode))
@@ -417,7 +440,7 @@ static int lay_bind_points(const struct sandbox_spec *spec, const int *mnt, stru
 		struct stat st;
 
 		_cleanup_fd_ int there = open_in_root(l->lower, path);
-		if (there >= 0)
+		if (there >= 0 && sight_of(spec, path) == SIGHT_ALL)
 			continue;
 		if (fstat(mnt[i], &st) < 0)
 			return err_sys(err, errno, "binding '%s'", spec->binds[i][0]);
@@ -490,7 +513,7 @@ static void cleanup_rootfs(struct rootfs *r)
 
 static int fill_layer(const struct sandbox_spec *spec, const struct rootfs *r, const int *binds, struct err *err)
 {
-	struct layer l = { .lower = r->lower, .upper = r->upper };
+	struct layer l = { .spec = spec, .lower = r->lower, .upper = r->upper };
 	int e = 0;
 
 	if (spec->lay)
@@ -512,7 +535,7 @@ static int pivot(int root, struct err *err)
 
 int rootfs_enter(const struct sandbox_spec *spec, int *ns_last_pid, int *upper, struct err *err)
 {
-	_cleanup_(cleanup_rootfs) struct rootfs r = { -1, -1, -1, -1, -1, .image_dirs = spec->m->image_dirs };
+	_cleanup_(cleanup_rootfs) struct rootfs r = { -1, -1, -1, -1, -1, .spec = spec };
 
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_sys(err, errno, "making the mounts private");
@@ -528,7 +551,7 @@ int rootfs_enter(const struct sandbox_spec *spec, int *ns_last_pid, int *upper, 
 	_cleanup_fd_ int base = mount_base(spec->max_disk, err);
 	if (base < 0 || open_base(&r, base, err) < 0 || fill_layer(spec, &r, binds, err) < 0)
 		return -err->code;
-	const struct level top = { r.lower, r.upper, r.plain, r.root, 0 };
+	const struct level top = { r.lower, r.upper, r.plain, r.root, 0, "" };
 	if (graft_level(&r, &top, err) < 0 || special_mount(&r, spec->shared_size, ns_last_pid, err) < 0 ||
 	    attach_binds(spec, binds, r.root, err) < 0 || pivot(r.root, err) < 0)
 		return -err->code;

@@ -35,6 +35,12 @@ struct sandbox_fd {
 
 struct sandbox_spec {
 	const char *rootfs;		/* "/" or a directory; read-only below the overlay */
+	/*
+	 * Paths without symlinks, NULL-terminated: of the root file system they can be
+	 * seen with what is below them, directories on the way to them otherwise
+	 * empty, and nothing else but the names of its top directories.  NULL: all of it.
+	 */
+	const char *const *shown;
 	const struct manifest *m;	/* identity: argv, env, cwd, ids, hostname, rlimits, umask, pid */
 	const char *exec_path;		/* path to execute (argv[0] stays the manifest's) */
 	char *const *argv;		/* NULL: the manifest's */

@@ -180,7 +180,7 @@ replay_once() {
 	[ -d "$r" ] || { mkdir "$r" && chmod 777 "$r"; }
 	rm -f "$r/$name.json"
 	REPLAY_STATUS=0
-	(as_stranger timeout -k 1 "${REPLAY_LIMIT:-30}" "$CAPSULE" replay -q --json "$r/$name.json" "$T/$name.cap" "$@" </dev/null) \
+	(as_stranger timeout -k 1 "${REPLAY_LIMIT:-60}" "$CAPSULE" replay -q --json "$r/$name.json" "$T/$name.cap" "$@" </dev/null) \
 		>"$T/$name.replay.out" 2>"$T/$name.replay.err" || REPLAY_STATUS=$?
 	[ ! -e "$r/$name.json" ] || cp "$r/$name.json" "$T/$name.replay.json"
 }

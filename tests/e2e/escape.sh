@@ -80,6 +80,44 @@ case_files() {
 }
 
 # A device node of the root file system is not opened, not by root's guest either.
+# Of a machine whose root is the image a replay sees what belongs to the image, and where the program ran; no homes.
+case_homes() {
+	needs python3
+	private_network
+	mount -t tmpfs homes /home && mount -t tmpfs services /srv && mount -t tmpfs variable /var/tmp && mount -t tmpfs running /run
+	chmod 755 /home /srv /run && chmod 1777 /var/tmp
+	mkdir -p /home/alice/project /home/bob
+	echo 'the secret of the host' | tee /home/alice/secret /home/bob/secret /srv/secret /var/tmp/secret >/home/alice/project/later
+	# What it makes anywhere is made again, also where nothing is to be seen.
+	cd /home/alice/project
+	record makes python3 -c 'if True:
+		import os, socket
+		for path in "here", "../beside", "/var/tmp/new", "/srv/gone":
+		    open(path, "w").write(path)
+		os.unlink("/srv/gone")
+		s = socket.socket(socket.AF_UNIX); s.bind("/run/own.sock"); s.listen()
+		print(sorted(os.listdir("/run")), os.path.exists("/home/bob/none"), os.getcwd())'
+	cd "$T"
+	[ "$STATUS" -eq 0 ] || fail "$(cat "$T/makes.err")"
+	rm /home/alice/project/here /home/alice/beside /var/tmp/new /run/own.sock
+	replays_the_same makes
+	# Changed code looks around.
+	replay_once makes -- sh -c 'cat /home/alice/secret /home/bob/secret /srv/secret /var/tmp/secret; ls -A /home/alice /home/bob /srv; cat later; echo END'
+	grep -q END "$T/makes.replay.out" || { why_not makes; fail "it did not come to its end"; }
+	[ "$(grep -c 'secret of the host' "$T/makes.replay.out")" = 1 ] || fail "it sees, but for the directory in which it ran: $(cat "$T/makes.replay.out")"
+	# Of what was listed and never read the capsule has the size: it is what it was, or zeros, and that is said.
+	echo more >>/home/alice/project/later
+	replay_once makes -- sh -c 'cat later; echo END'
+	[ "$(tr -d '\0' <"$T/makes.replay.out")" = END ] || fail "$(cat "$T/makes.replay.out")"
+	receipt makes miss_list | grep -q '/home/alice/project/later was read; the capsule has not its content' || { why_not makes; fail "it does not say so"; }
+	# What is named to it on the command line is what it is to see, and a home is no directory of a program.
+	replay_once makes -- cat /home/bob/secret
+	grep -q 'secret of the host' "$T/makes.replay.out" || { why_not makes; fail "it does not see what it was given"; }
+	cp /bin/ls /home/bob/list
+	replay_once makes -- /home/bob/list /home/bob
+	grep -qx list "$T/makes.replay.out" && ! grep -q secret "$T/makes.replay.out" || fail "$(cat "$T/makes.replay.out")"
+}
+
 case_device_nodes_of_the_image() {
 	needs_recording
 	needs busybox
