@@ -84,7 +84,7 @@ __noinline int give_told(struct rec_thread *t, struct told *told, __u16 index)
 
 	if (!t || !told)
 		return 0;
-	if ((told->stop || is_behind()) && may_stop()) {
+	if (((told->stop && !many_scopes) || is_behind()) && may_stop()) {
 		give_and_stop(t, told, index);
 	} else {
 		fds = fds_of(told);

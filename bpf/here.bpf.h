@@ -27,6 +27,7 @@ struct bpf_iter__task_file {
 	struct file *file;
 } __attribute__((preserve_access_index));
 
+__u32 here_scope;			/* that it enters */
 __u32 here_tgid;			/* the process, in the recorder's pid namespace; set before each reading */
 
 /* One reading at a time; not on the stack, which has no room for it. */
@@ -124,6 +125,7 @@ int on_here_task(struct bpf_iter__task *ctx)
 		__sync_fetch_and_add(&live, 1);
 		t->tid = h.tid;
 		t->tgid = here_tgid;
+		t->scope = here_scope;
 		begin_restart(t, task);
 		t->active = 1;
 	} else {

@@ -91,7 +91,7 @@ static __always_inline void gather_piece(struct rec_thread *t)
 /* What t->copy says: left bytes at src, to be off bytes into their segment. */
 __noinline int copy_all(struct rec_thread *t)
 {
-	if (!t || !t->copy.left)
+	if (!t || !t->copy.left || (t->silent && !t->copy.kernel))
 		return 0;
 	t->copy.src -= t->copy.off;	/* src + off is the first byte */
 	if (t->copy.left <= GATHER_DATA) {

@@ -24,6 +24,7 @@ static __always_inline void begin_call(struct rec_thread *t, struct pt_regs *reg
 	t->nr = nr;
 	t->ret = ret;
 	t->fault = 0;
+	t->silent = 0;
 	t->gathered = 0;
 	t->args[0] = regs->di;
 	t->args[1] = regs->si;
@@ -160,9 +161,13 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
 	struct rec_thread *t = thread_of(bpf_get_current_task_btf());
 	struct call c = {};
+	__u32 level;
 	__u64 nr;
 
 	if (!t || !t->active)
+		return 0;
+	level = level_of(t);
+	if (level == REC_NOTHING)
 		return 0;
 	nr = regs->orig_ax;
 	if (nr == NR_restart_syscall && t->restart)
@@ -205,6 +210,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 		t->restart_nr = nr;
 	}
 	begin_call(t, regs, nr, ret);
+	t->silent = level == REC_METADATA && sc_is_payload(c.d->fate);
 	return end_call(&c);
 }
 
@@ -254,6 +260,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	}
 	new->active = t->active;
+	new->scope = t->scope;
 	new->tid = number_of(child);
 	new->tgid = parent->tgid == child->tgid ? t->tgid : new->tid;
 	new->hears = parent->tgid == child->tgid && t->hears;

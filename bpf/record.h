@@ -219,6 +219,13 @@ enum hole_why {
 enum { GATHER_BYTES = 2048, GATHER_MAX = 1024 };
 #define GATHER_DATA (GATHER_MAX - sizeof(struct rec_data))	/* bytes of data; more go into the ring by themselves */
 
+/*
+ * How much is told of a scope, by its number: held in a map, so that it is raised and lowered while the programs run.  Without payload
+ * no byte that a program reads, writes or draws by lot leaves the kernel: calls, sizes, results, addresses, names of files, clocks.
+ */
+enum rec_levels { REC_ALL, REC_METADATA, REC_NOTHING };
+#define REC_SCOPES 4096
+
 /* A thread of the scope; the recorder makes the first one. */
 struct rec_thread {
 	__u32 tid, tgid;	/* in the recorder's pid namespace */
@@ -227,6 +234,8 @@ struct rec_thread {
 	__u16 restart;		/* 512 ... 516: the last call ended with this */
 	__u16 restart_nr;
 	__u8 fault;		/* of the call at hand: bytes are missing */
+	__u8 silent;		/* likewise: its scope's level keeps its bytes here */
+	__u32 scope;		/* see rec_levels */
 	__u8 hears;		/* it has a signalfd for SIGCHLD: what it reads there of a child that was stopped hides that the child ended */
 	__u16 nr;
 	__u32 gathered;		/* bytes */

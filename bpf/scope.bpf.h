@@ -15,6 +15,7 @@
 const volatile __u32 ns_level;		/* of the recorder's pid namespace */
 const volatile __u32 recorder_tgid;	/* in it */
 const volatile __u32 ring_bytes = 1 << 24;
+const volatile __u32 many_scopes;	/* they have levels, and nobody is stopped to have a file read */
 const volatile __u32 pause_bytes;	/* so full, whoever makes a call is stopped until it was read; 0: never */
 
 __u64 lost;				/* samples that found no room */
@@ -95,9 +96,27 @@ struct {
 	__type(value, struct rec_layout);
 } layouts SEC(".maps");
 
+/* enum rec_levels, by scope. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, REC_SCOPES);
+	__type(key, __u32);
+	__type(value, __u32);
+} levels SEC(".maps");
+
 static __always_inline struct rec_thread *thread_of(struct task_struct *task)
 {
 	return bpf_task_storage_get(&threads, task, 0, 0);
+}
+
+static __always_inline __u32 level_of(const struct rec_thread *t)
+{
+	__u32 scope = t->scope, *level;
+
+	if (!many_scopes)
+		return REC_ALL;
+	level = bpf_map_lookup_elem(&levels, &scope);
+	return level ? *level : REC_NOTHING;
 }
 
 /* A parent that reads of its children from a signalfd reads of one event at a time, and would take our stop for the one. */

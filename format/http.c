@@ -279,6 +279,11 @@ bool http_is(const struct http *h)
 	return !h->foreign && (h->kept || h->requests);
 }
 
+bool http_within_request(const struct http *h)
+{
+	return !h->foreign && h->ask.within;
+}
+
 uint64_t http_requests(const struct http *h)
 {
 	return h->foreign ? 0 : h->requests;

@@ -46,6 +46,8 @@ void http_answer_end(struct http *h);
 
 /* False: the bytes are of another protocol, from the first one on. */
 bool http_is(const struct http *h);
+/* More of the request that has begun is to come. */
+bool http_within_request(const struct http *h);
 /* Complete requests; those beyond HTTP_EXCHANGES are counted, but not kept. */
 uint64_t http_requests(const struct http *h);
 uint64_t http_answers(const struct http *h);

@@ -94,6 +94,12 @@ struct sc_desc {
 };
 _Static_assert(sizeof(struct sc_desc) == 64, "one cache line per call");
 
+/* A call whose bytes are content, of connections, files, keys, and not about something. */
+static inline int sc_is_payload(__u8 fate)
+{
+	return fate == SC_READ || fate == SC_WRITE || fate == SC_RANDOM;
+}
+
 /*
  * An error that came from the machine: its disk, its memory, its rights.  A
  * replay has other ones, so it gives the error where the program met it.

@@ -338,7 +338,7 @@ int attach_all(struct attached **ret, struct recording *r, struct kernel *k, pid
 		return err_set(err, ENOMEM, "out of memory");
 	*a = (struct attached){ .r = r, .k = k, .root = root };
 	*ret = a;
-	if (!r->opts->attach.causal && patches_new(&r->patches, err) < 0)
+	if (!r->opts->attach.causal && !r->patches && patches_new(&r->patches, err) < 0)
 		return -err->code;
 	for (int i = 0; new && i < ROUNDS; i++) {
 		_cleanup_free_ pid_t *pids = NULL;

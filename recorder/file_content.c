@@ -17,8 +17,7 @@ enum {
 	MAX_READ = 16 << 20,	/* bytes of all that were read and are not written */
 };
 
-/* Into the capsule, or only its hash if it is large. */
-static int keep_content(struct recording *r, struct entry *e, int fd, struct err *err)
+int content_now(struct recording *r, struct entry *e, int fd, struct err *err)
 {
 	uint64_t size = 0;
 	int rc;
@@ -54,7 +53,7 @@ static int keep_readable(struct recording *r, struct entry *e, int fd, uint64_t 
 		if (n > 0 && pwrite(copy, page, (size_t)n, (off_t)at) < 0)
 			return -errno;
 	}
-	return keep_content(r, e, copy, &ignored);
+	return content_now(r, e, copy, &ignored);
 }
 
 bool content_settle(struct recording *r)
@@ -120,6 +119,13 @@ static int read_at_once(struct recording *r, struct entry *e, int fd, size_t len
 	return 0;
 }
 
+void content_put_off(struct entry *e, const struct stat *before)
+{
+	e->ctime = file_ns(before->st_ctim);
+	if (before->st_size)
+		e->flags |= LATE;
+}
+
 void content_keep(struct recording *r, struct entry *e, int fd, int64_t ctime)
 {
 	struct err err = ERR_INIT;
@@ -129,7 +135,9 @@ void content_keep(struct recording *r, struct entry *e, int fd, int64_t ctime)
 	if (fstat(fd, &before) < 0 || !S_ISREG(before.st_mode))
 		return;
 	entry_know(r, e, &before);
-	if (r->broken.code)
+	if (r->sink)
+		content_put_off(e, &before);
+	if (r->broken.code || r->sink)
 		return;
 	if (entry_first(e) != e) {
 		e = entry_first(e);
@@ -137,7 +145,7 @@ void content_keep(struct recording *r, struct entry *e, int fd, int64_t ctime)
 			return;
 	}
 	if (before.st_size > READ_AT_ONCE || (uint64_t)before.st_size > r->opts->snapshot_limit)
-		rc = keep_content(r, e, fd, &err);
+		rc = content_now(r, e, fd, &err);
 	else if (before.st_size)
 		rc = read_at_once(r, e, fd, (size_t)before.st_size, &err);
 	if (rc < 0) {

@@ -38,8 +38,9 @@ static void entry_free(struct entry *e)
 
 struct entry *entry_add(struct files *fs, const char *path)
 {
-	struct entry *e = calloc(1, sizeof(*e));
+	struct entry *e = fs->max && fs->n >= fs->max ? NULL : calloc(1, sizeof(*e));
 
+	fs->full |= fs->max && fs->n >= fs->max;
 	if (!e)
 		return NULL;
 	e->path = strdup(path);

@@ -15,13 +15,14 @@ enum {
 	IS_DIR = 16,		/* it was a directory when last looked at */
 	MOVED = 32,		/* a directory that came here with all that is in it */
 	AWAY = 128,		/* it went with a directory that was renamed: what is at its path now is another one */
+	LATE = 256,		/* armed: its content is read when a capsule is made, if it is still that of ctime */
 	CONTENT_CHANGED = 64,	/* of a first name: the scope wrote to the file, under whichever name */
 };
 
 struct entry {
 	char *path;
 	struct entry *same;	/* another path with the same hash */
-	uint8_t flags;
+	uint16_t flags;
 	struct ev_file before;	/* path and target: the entry's own */
 	struct content *ahead;	/* read before anybody opened it; NULL: not so */
 	struct entry *first;	/* of several names of one file, the one that was known first; itself, or NULL: it has one name */
@@ -54,6 +55,8 @@ struct files {
 	struct busy_dir busy[BUSY_DIRS];
 	size_t bytes_ahead;
 	bool moves;		/* directories were renamed */
+	size_t max;		/* armed: entries; 0: any number */
+	bool full;		/* armed: there was no room for another */
 	size_t hashed;		/* index of the first that may still have TO_HASH */
 	struct {		/* the one that is being hashed */
 		struct entry *e;
@@ -113,6 +116,10 @@ void ahead_drop(struct files *fs, struct entry *e);
 /* An image's file: remembered for its hash, which is taken when there is time. */
 void content_later(struct recording *r, const char *path, int64_t ctime);
 void content_end_job(struct files *fs);
+/* Of a recording that has no capsule yet: what was before is @before, its content is for later. */
+void content_put_off(struct entry *e, const struct stat *before);
+/* What @fd reads, into the capsule, or only its hash if it is large. */
+int content_now(struct recording *r, struct entry *e, int fd, struct err *err);
 /* What was read and is not written. */
 void content_drop(struct files *fs);
 

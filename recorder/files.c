@@ -97,7 +97,7 @@ void files_of_threads(struct recording *r)
 	struct entry *e;
 	size_t len;
 
-	if (r->broken.code || entry_find(r->files, path) || io_slurp(path, 4096, &text, &len) < 0)
+	if (r->broken.code || r->sink || entry_find(r->files, path) || io_slurp(path, 4096, &text, &len) < 0)
 		return;
 	e = entry_add(r->files, path);
 	if (!e)

@@ -63,4 +63,11 @@ bool files_idle(struct recording *r);
 /* The states into the capsule. */
 void files_finish(struct recording *r);
 
+/* ---- of what is armed ---- */
+
+/* No more than @n paths are followed. */
+void files_at_most(struct files *fs, size_t n);
+/* What was before, into the capsule that is made now; r->w is there meanwhile. */
+void files_tell_late(struct recording *r);
+
 #endif

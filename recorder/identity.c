@@ -40,8 +40,7 @@ static char **copy_words(char *const *words)
 	return copy;
 }
 
-/* Version 4, RFC 9562. */
-static char *new_uuid(void)
+char *identity_uuid(void)
 {
 	uint8_t b[16];
 	char *s = NULL;
@@ -276,7 +275,7 @@ int identity_of(struct manifest **ret, pid_t pid, const struct record_opts *opts
 	if (!m)
 		return err_set(err, ENOMEM, "out of memory");
 	m->tool = strdup(CAPSULE_TOOL);
-	m->uuid = new_uuid();
+	m->uuid = identity_uuid();
 	m->created = now(CLOCK_REALTIME);
 	m->monotonic = now(CLOCK_MONOTONIC);
 	m->boottime = now(CLOCK_BOOTTIME);

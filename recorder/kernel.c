@@ -105,7 +105,7 @@ static void cleanup_kernel(struct kernel **k) { kernel_free(*k); }
 
 static bool wants_here(const struct record_opts *opts)
 {
-	return opts->attach.npids || opts->attach.cgroup;
+	return opts->attach.npids || opts->attach.cgroup || opts->watches;
 }
 
 int kernel_load(struct kernel **ret, const struct record_opts *opts, struct err *err)
@@ -124,6 +124,7 @@ int kernel_load(struct kernel **ret, const struct record_opts *opts, struct err 
 	k->skel->rodata->ns_level = pid_namespace_level();
 	k->skel->rodata->recorder_tgid = (uint32_t)getpid();
 	k->skel->rodata->ring_bytes = (uint32_t)ring;
+	k->skel->rodata->many_scopes = opts->watches;
 	k->skel->rodata->pause_bytes = opts->pause ? (uint32_t)(ring / 4) : 0;
 	bpf_map__set_max_entries(k->skel->maps.ring, (uint32_t)ring);
 	bpf_program__set_autoload(k->skel->progs.on_here_task, wants_here(opts));
@@ -162,6 +163,16 @@ int kernel_attach(struct kernel *k, struct err *err)
 	int rc = record__attach(k->skel);
 
 	return rc < 0 ? explain(-rc, err) : 0;
+}
+
+void kernel_enter(struct kernel *k, uint32_t scope)
+{
+	k->skel->bss->here_scope = scope;
+}
+
+void kernel_level(struct kernel *k, uint32_t scope, uint32_t level)
+{
+	bpf_map_update_elem(bpf_map__fd(k->skel->maps.levels), &scope, &level, BPF_ANY);
 }
 
 /* ---- what is here already ------------------------------------------------------- */

@@ -3,6 +3,8 @@
 
 #include "format/cleanup.h"
 #include "recorder/map.h"
+#include "recorder/proc.h"
+#include "recorder/tasks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +26,9 @@ struct object {
 	uint64_t offset;
 	int32_t *fds;
 	size_t nfds;
+	uint64_t ino;
+	uint32_t dev;
+	bool gone;		/* nobody had it open at the last sweep */
 	struct object *next;	/* of all, in order of appearance */
 };
 
@@ -103,6 +108,8 @@ static struct object *make(struct objects *os, const struct rec_fd *fd)
 		return NULL;
 	o->class = fd->class;
 	o->kind = kind_of(fd);
+	o->ino = fd->ino;
+	o->dev = fd->dev;
 	if (is_device(fd))	/* as stat() gives it */
 		o->rdev = makedev(fd->rdev >> 20, fd->rdev & 0xfffff);
 	if (fd->class == FDC_TIMER && !(o->path = strdup("anon_inode:[timerfd]")))
@@ -343,11 +350,68 @@ bool object_is_inner(const struct recording *r, uint32_t id)
 	return o && o->kind == OBJ_INNER;
 }
 
+bool object_is_there(const struct recording *r, uint32_t id)
+{
+	return map_get(&r->objects->by_id, id, 0);
+}
+
 bool object_is_datagram(const struct recording *r, uint32_t id)
 {
 	const struct object *o = map_get(&r->objects->by_id, id, 0);
 
 	return o && o->kind == OBJ_SOCKET && o->type == SOCK_DGRAM;
+}
+
+/* ---- sweeping -------------------------------------------------------------------- */
+
+static void see_open(void *ctx, pid_t pid, int fd, const struct stat *st, int flags)
+{
+	(void)pid, (void)fd, (void)flags;
+	if (S_ISSOCK(st->st_mode) || S_ISFIFO(st->st_mode))
+		map_put(ctx, st->st_ino, 0, ctx);
+}
+
+static void see_task(void *ctx, const struct task *t)
+{
+	if (t->tid == t->tgid)
+		proc_each_open((pid_t)t->tgid, see_open, ctx);
+}
+
+static void forget(struct objects *os, struct object *o)
+{
+	uint64_t here = address_hash(o->local, o->local_len), there = address_hash(o->remote, o->remote_len);
+
+	if (map_get(&os->by_inode, o->dev, o->ino) == o)
+		map_take(&os->by_inode, o->dev, o->ino);
+	map_take(&os->by_id, o->id, 0);
+	if (map_get(&os->by_ends, here, there) == o)
+		map_take(&os->by_ends, here, there);
+	free(o->path);
+	free(o->fds);
+	free(o);
+}
+
+/* Twice not open: what was told of it may have been in the ring yet at the first time. */
+void objects_sweep(struct recording *r, bool (*keep)(void *ctx, uint32_t object), void *ctx)
+{
+	struct objects *os = r->objects;
+	struct object **at = &os->first, *o;
+	struct map open = { 0 };
+
+	tasks_each(r->tasks, see_task, &open);
+	while ((o = *at)) {
+		bool closed = (o->class == FDC_SOCK || o->class == FDC_PIPE) && !map_get(&open, o->ino, 0);
+
+		if (closed && o->gone && !keep(ctx, o->id)) {
+			*at = o->next;
+			forget(os, o);
+			continue;
+		}
+		o->gone = closed;
+		at = &o->next;
+	}
+	os->end = at;
+	map_clear(&open);
 }
 
 int objects_new(struct objects **ret, struct err *err)

@@ -29,8 +29,15 @@ void objects_tell_inherited(struct recording *r);
 void object_meant(struct recording *r, uint32_t id, const void *addr, size_t len);
 /* Of a socket whose other end is in the scope, too. */
 bool object_is_inner(const struct recording *r, uint32_t id);
+bool object_is_there(const struct recording *r, uint32_t id);
 /* Of an object that is a datagram socket. */
 bool object_is_datagram(const struct recording *r, uint32_t id);
+
+/*
+ * Sockets and pipes that no process of the scope has open any more are forgotten, but for those that @keep wants: a number that is not
+ * given again, so that who meets one again meets a new one.
+ */
+void objects_sweep(struct recording *r, bool (*keep)(void *ctx, uint32_t object), void *ctx);
 
 /* The record about @fd's socket among @p, or NULL. */
 const struct rec_sock *sock_of(const struct parts *p, const struct rec_fd *fd);

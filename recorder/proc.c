@@ -176,7 +176,7 @@ static int flags_of(pid_t pid, const char *fd)
 	return (int)flags;
 }
 
-void proc_each_fd(pid_t pid, proc_fd f, void *ctx)
+static void each_fd(pid_t pid, proc_fd f, void *ctx, bool flags)
 {
 	char path[300];
 	struct dirent *d;
@@ -187,8 +187,18 @@ void proc_each_fd(pid_t pid, proc_fd f, void *ctx)
 	while (dir && (d = readdir(dir))) {
 		snprintf(path, sizeof(path), "/proc/%d/fd/%s", (int)pid, d->d_name);
 		if (d->d_name[0] != '.' && stat(path, &st) == 0)
-			f(ctx, pid, atoi(d->d_name), &st, flags_of(pid, d->d_name));
+			f(ctx, pid, atoi(d->d_name), &st, flags ? flags_of(pid, d->d_name) : 0);
 	}
+}
+
+void proc_each_fd(pid_t pid, proc_fd f, void *ctx)
+{
+	each_fd(pid, f, ctx, true);
+}
+
+void proc_each_open(pid_t pid, proc_fd f, void *ctx)
+{
+	each_fd(pid, f, ctx, false);
 }
 
 uint32_t proc_kernel_dev(dev_t dev)

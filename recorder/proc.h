@@ -22,6 +22,7 @@ bool proc_at_random(pid_t pid, uint8_t bytes[16]);
 bool proc_fd_link(pid_t pid, int fd, char *buf, size_t len);
 typedef void (*proc_fd)(void *ctx, pid_t pid, int fd, const struct stat *st, int flags);
 void proc_each_fd(pid_t pid, proc_fd f, void *ctx);
+void proc_each_open(pid_t pid, proc_fd f, void *ctx);	/* without their flags, which cost most */
 /* A device number as stat(2) gives it, in the kernel's form. */
 uint32_t proc_kernel_dev(dev_t dev);
 

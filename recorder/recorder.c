@@ -43,6 +43,10 @@ static void write_event(struct recording *r, struct event *e)
 		return;
 	e->time = r->now > r->start ? (uint64_t)(r->now - r->start) : 0;
 	e->task = r->task;
+	if (r->sink) {
+		r->sink(r->sink_ctx, e);
+		return;
+	}
 	rc = capsule_write(r->w, e, &err);
 	if (rc == 0) {
 		r->events++;

@@ -13,6 +13,7 @@
  *	spawn.c      the command's process, and the guard that continues what we stopped
  *	identity.c   the manifest
  *	attach.c     what runs already: its threads and descriptors; proc.c finds them
+ *	armed.c      several scopes that are followed without a capsule, until one is asked for
  *	stop.c       a process, stopped unnoticed; patch.c redirects its clocks meanwhile, and undoes that
  */
 #ifndef CAPSULE_RECORDER_H
@@ -38,6 +39,7 @@ struct container;
 
 struct record_opts {
 	struct attach_opts attach;
+	bool watches;		/* armed.h: several scopes, nothing is written until somebody asks */
 	uint64_t max_bytes;	/* of the capsule, at most; 0: any number */
 	const char *file;
 	char *const *argv;	/* of the command, NULL-terminated */

@@ -38,6 +38,8 @@ struct recording {
 	int32_t first_status;	/* of the first process, when it has ended */
 	bool first_exec_seen;
 	bool continued;		/* a process that was stopped; recorder.c resets it */
+	void (*sink)(void *ctx, const struct event *e);	/* armed: where events go, @w being NULL but while a capsule is made; else NULL */
+	void *sink_ctx;
 	struct err broken;	/* the writer's first error: nothing is written any more */
 };
 

@@ -11,6 +11,7 @@ struct tasks {
 	struct map by_tid;
 	struct map ever;	/* all there were: a signal to one that has ended is no signal to others */
 	uint32_t last;		/* number given */
+	bool forgets;		/* who has ended */
 };
 
 static void task_free(struct task *t)
@@ -101,6 +102,20 @@ void task_rename(struct tasks *ts, uint32_t from, uint32_t to)
 void task_end(struct tasks *ts, uint32_t tid)
 {
 	task_free(map_take(&ts->by_tid, tid, 0));
+	if (ts->forgets)
+		map_take(&ts->ever, tid, 0);
+}
+
+void tasks_may_forget(struct tasks *ts)
+{
+	ts->forgets = true;
+}
+
+void tasks_each(const struct tasks *ts, void (*f)(void *ctx, const struct task *t), void *ctx)
+{
+	for (size_t i = 0; i < ts->by_tid.room; i++)
+		if (ts->by_tid.slots[i].value && !ts->by_tid.slots[i].b)
+			f(ctx, ts->by_tid.slots[i].value);
 }
 
 void task_drop_held(struct task *t)

@@ -38,6 +38,10 @@ void task_end_goroutines(struct tasks *ts, uint32_t tgid);
 /* A thread goes on under another number: the program it started is its process's first thread. */
 void task_rename(struct tasks *ts, uint32_t from, uint32_t to);
 void task_end(struct tasks *ts, uint32_t tid);
+/* Of a scope that is followed for ever: who has ended is not remembered. */
+void tasks_may_forget(struct tasks *ts);
+/* Threads, not goroutines. */
+void tasks_each(const struct tasks *ts, void (*f)(void *ctx, const struct task *t), void *ctx);
 void task_drop_held(struct task *t);
 /* 0, or -ENOMEM; takes over what is in @p. */
 int task_hold(struct task *t, const struct rec_call *c, struct parts *p);
