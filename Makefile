@@ -36,7 +36,6 @@ $O/sandbox.a: $(call objects,sandbox)
 $O/proof.a: $(call objects,proof)
 $O/watch.a: $(call objects,watch)
 $O/recorder.a: $(call objects,recorder)
-$O/watch.a: $(call objects,watch)
 $O/replayer.a: $(call objects,replayer) $O/preload/shim_image.o
 $O/%.a:
 	@mkdir -p $(@D)

@@ -287,6 +287,11 @@ void armed_set_level(struct armed *a, struct armed_scope *s, enum armed_level le
 	s->level = level;
 }
 
+struct armed_scope *armed_scope_of(const struct armed *a, pid_t tid)
+{
+	return map_get(&a->by_tid, (uint64_t)tid, 0);
+}
+
 bool armed_knows(const struct armed *a, pid_t tid)
 {
 	return map_get(&a->by_tid, (uint64_t)tid, 0);

@@ -47,6 +47,8 @@ void armed_remove(struct armed *a, struct armed_scope *s);
 void armed_set_level(struct armed *a, struct armed_scope *s, enum armed_level level);
 /* Is the thread of any scope? */
 bool armed_knows(const struct armed *a, pid_t tid);
+/* The scope that the thread is of, or NULL. */
+struct armed_scope *armed_scope_of(const struct armed *a, pid_t tid);
 /* Does anybody of it live? */
 bool armed_lives(const struct armed_scope *s);
 

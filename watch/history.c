@@ -319,6 +319,12 @@ int history_new(struct history **ret, uint64_t bytes, uint64_t ns, struct err *e
 	return 0;
 }
 
+void history_limit(struct history *h, uint64_t bytes, uint64_t ns)
+{
+	h->most = bytes < HISTORY_LEAST ? HISTORY_LEAST : bytes;
+	h->ns = ns;
+}
+
 void history_free(struct history *h)
 {
 	if (!h)

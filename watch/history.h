@@ -20,6 +20,8 @@ enum { HISTORY_LEAST = 256 << 10 };
 int history_new(struct history **ret, uint64_t bytes, uint64_t ns, struct err *err);
 void history_free(struct history *h);	/* NULL is fine */
 
+/* Other limits; what is beyond them goes when something is added. */
+void history_limit(struct history *h, uint64_t bytes, uint64_t ns);
 /* The number that the next event gets; numbers grow by one. */
 uint64_t history_next(const struct history *h);
 /* The number of the first one that is still there. */

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "watch/jobs.h"
+
+#include "format/cleanup.h"
+#include "format/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Its time is when it was begun: by that the limits know it again. */
+static int put_in_place(const struct job *j, struct err *err)
+{
+	const struct timespec at = { j->begun / 1000000000, j->begun % 1000000000 };
+
+	if (utimensat(AT_FDCWD, j->names.writing, (struct timespec[]){ at, at }, 0) < 0 || rename(j->names.writing, j->names.final) < 0)
+		return err_sys(err, errno, "putting '%s' in its place", j->names.final);
+	return 0;
+}
+
+static void work(const struct job *j, const struct capture *c, int to)
+{
+	struct job_result r = { .err = ERR_INIT };
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_NAME, "capsule-writer");
+	setpriority(PRIO_PROCESS, 0, 5);
+	if (capture_write(c, j->names.writing, &r.captured, &r.err) == 0 && put_in_place(j, &r.err) < 0)
+		unlink(j->names.writing);
+	_exit(io_write(to, &r, sizeof(r)) < 0);
+}
+
+int job_start(struct job *j, const struct capture *c, struct err *err)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(err, errno, "pipe");
+	pid = fork();
+	if (pid == 0)
+		work(j, c, ends[1]);
+	close(ends[1]);
+	if (pid < 0) {
+		int e = errno;
+
+		close(ends[0]);
+		return err_sys(err, e, "fork");
+	}
+	j->pid = pid;
+	j->result = ends[0];
+	return 0;
+}
+
+void job_end(struct job *j, struct job_result *ret)
+{
+	ssize_t n = io_read(j->result, ret, sizeof(*ret));
+
+	if (n != sizeof(*ret)) {
+		*ret = (struct job_result){ .err = ERR_INIT };
+		err_set(&ret->err, EPIPE, "who wrote it was killed");
+		unlink(j->names.writing);
+	}
+	close(j->result);
+	j->pid = 0;
+}
