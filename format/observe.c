@@ -9,8 +9,10 @@
 #include "format/sysdesc.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 /*
@@ -18,7 +20,7 @@
  * one of its set that was used longest ago makes room; it is then counted as
  * it stands.
  */
-enum { SETS = 256, WAYS = 4 };
+enum { SETS = 256, WAYS = 4, HERE = 256 };
 struct connection {
 	uint32_t id;		/* of the object; 0: free */
 	uint64_t used;
@@ -32,7 +34,17 @@ struct text {
 	bool known, gaps;
 };
 
+/* A connection that was there before the first call: made by others, if somebody listens on its port. */
+struct here {
+	uint32_t id;
+	uint16_t port;
+};
+
 struct observation {
+	struct here here[HERE];
+	size_t nhere;
+	uint64_t listening[1024];	/* a bit for each port, of those that were there */
+	bool begun;			/* there was a call */
 	struct connection connections[SETS][WAYS];
 	uint64_t clock;
 	uint64_t statuses[HTTP_STATUSES];
@@ -184,8 +196,41 @@ static int note_call(struct observation *o, const struct ev_call *call, struct c
 	return payload_each(call, rd, take, &t, err);
 }
 
+static uint16_t port_of(const struct bytes *addr)
+{
+	uint16_t family, port;
+
+	if (addr->len < sizeof(struct sockaddr_in))
+		return 0;
+	memcpy(&family, addr->data, sizeof(family));
+	memcpy(&port, addr->data + sizeof(family), sizeof(port));
+	return family == AF_INET || family == AF_INET6 ? ntohs(port) : 0;
+}
+
+static void note_here(struct observation *o, const struct ev_object *e)
+{
+	uint16_t port = port_of(&e->local);
+
+	if (o->begun || e->kind != OBJ_SOCKET || (e->type & 0xf) != SOCK_STREAM || !port)
+		return;
+	if (!port_of(&e->remote))
+		o->listening[port / 64] |= 1ull << (port % 64);
+	else if (o->nhere < HERE)
+		o->here[o->nhere++] = (struct here){ e->id, port };
+}
+
+static int begin_here(struct observation *o, struct err *err)
+{
+	o->begun = true;
+	for (size_t i = 0; i < o->nhere; i++)
+		if ((o->listening[o->here[i].port / 64] & 1ull << (o->here[i].port % 64)) && begin_connection(o, o->here[i].id, err) < 0)
+			return -err->code;
+	return 0;
+}
+
 static void note_object(struct observation *o, const struct ev_object *e)
 {
+	note_here(o, e);
 	for (size_t i = 0; i < e->nfds; i++) {
 		if (e->fds[i] < 0 || e->fds[i] > 2)
 			continue;
@@ -198,6 +243,8 @@ int observation_event(struct observation *o, const struct event *e, struct capsu
 {
 	switch (e->kind) {
 	case EV_CALL:
+		if (!o->begun && begin_here(o, err) < 0)
+			return -err->code;
 		return note_call(o, &e->call, rd, err);
 	case EV_OBJECT:
 		note_object(o, &e->object);

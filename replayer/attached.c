@@ -343,6 +343,11 @@ bool attached_is_lost(const struct replay *r)
 	return r->rec->attached;
 }
 
+bool attached_has_ended(const struct replay *r)
+{
+	return r->rec->attached && !capsule_end_is_open(r->rec->end) && r->done > 0;
+}
+
 bool attached_is_over(struct replay *r)
 {
 	uint64_t now = now_ns();
@@ -354,7 +359,7 @@ bool attached_is_over(struct replay *r)
 	for (const struct gtask *t = r->tasks; t; t = t->next)
 		alive |= !t->exited;
 	if (!alive)
-		return true;
+		return capsule_end_is_open(r->rec->end) || r->done;
 	if (r->rec->tasks[1].exited || !is_said(r))
 		return false;
 	if (!r->said_since)

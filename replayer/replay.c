@@ -427,6 +427,7 @@ static void loop(struct replay *r)
 		}
 	}
 	r->v->ended = r->done > 0;
+	r->over &= !attached_has_ended(r);
 	r->v->over = r->over || (r->rec->attached && r->v->serves_on);
 	if (r->over) {
 		r->v->serves_on = true;

@@ -456,6 +456,8 @@ bool start_up_prints(struct replay *r, const struct call *c, const struct live *
 bool attached_is_lost(const struct replay *r);
 /* Everything that was recorded has been said and answered, and the program waits for more. */
 bool attached_is_over(struct replay *r);
+/* The program ended when it was recorded, and has ended. */
+bool attached_has_ended(const struct replay *r);
 
 /* ---- content.c ---- */
 /* Is it a synthetic file? */

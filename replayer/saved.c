@@ -19,6 +19,7 @@
 struct saved {
 	struct capsule_writer *w;
 	bool *known;		/* by object number: it was described */
+	bool begun;
 	struct err broken;
 };
 
@@ -50,12 +51,25 @@ static void put(struct replay *r, struct event *e)
 		s->broken = err;
 }
 
+static bool describe(struct replay *r, const struct live *l);
+
+/* Who was connected already, and to what: before all that they say. */
+static void begin(struct replay *r)
+{
+	r->saved->begun = true;
+	for (size_t i = 1; i < r->rec->nobjects; i++)
+		if (r->rec->objects[i].here && r->rec->objects[i].o && r->rec->objects[i].o->kind == OBJ_SOCKET)
+			describe(r, &r->live[i]);
+}
+
 static bool describe(struct replay *r, const struct live *l)
 {
 	struct event e = { .kind = EV_OBJECT };
 
 	if (!r->saved || !l->rec->o)
 		return false;
+	if (!r->saved->begun)
+		begin(r);
 	if (r->saved->known[l->id])
 		return true;
 	r->saved->known[l->id] = true;

@@ -287,6 +287,42 @@ end_server() {	# end_server NAME COMM STATUS [SIGNAL]
 	chmod 644 "$T/$1.cap"
 }
 
+# ---- programs that ran already ---------------------------------------------------------
+
+# state_of PID: what a recorder that comes to it must leave alone: the code of the vDSO, threads, descriptors, signals.
+state_of() {
+	python3 - "$1" <<-'PY'
+		import hashlib, os, re, sys
+		pid = sys.argv[1]
+		for line in open(f"/proc/{pid}/maps"):
+		    if line.endswith("[vdso]\n"):
+		        start, end = (int(x, 16) for x in line.split()[0].split("-"))
+		        with open(f"/proc/{pid}/mem", "rb") as mem:
+		            mem.seek(start)
+		            print("vdso", hashlib.sha256(mem.read(end - start)).hexdigest())
+		print("threads", sorted(os.listdir(f"/proc/{pid}/task")))
+		print("fds", sorted((fd, re.sub(r"socket:.*", "socket", os.readlink(f"/proc/{pid}/fd/{fd}"))) for fd in os.listdir(f"/proc/{pid}/fd")
+		    if not os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:")))
+		for line in open(f"/proc/{pid}/status"):
+		    if line.startswith(("SigP", "SigB", "SigI", "SigC", "ShdPnd", "TracerPid", "Seccomp")):
+		        print(line.strip())
+	PY
+}
+
+# answers_again NAME [MIN]: every replay gives the recorded answers, MIN of them at least, and never says a plain "identical".
+answers_again() {
+	local i
+	stop_servers
+	for i in $(seq "${REPLAYS:-$USUAL_REPLAYS}"); do
+		replay_once "$1"
+		[ "$REPLAY_STATUS" = 0 ] && [ "$(receipt "$1" verdict)" = '"answers identical"' ] && [ "$(receipt "$1" misses)" = 0 ] &&
+			[ "$(receipt "$1" out_of_turn)" = 0 ] && [ "$(receipt "$1" answers)" -ge "${2:-5}" ] ||
+			{ why_not "$1"; fail "replay $i: $(cat "$T/$1.replay.json")"; }
+		! grep -q 'replay: identical' "$T/$1.replay.err" || fail "a plain identical: $(cat "$T/$1.replay.err")"
+		grep -q 'after the attach came out identical; start-up:' "$T/$1.replay.err" || fail "the word: $(cat "$T/$1.replay.err")"
+	done
+}
+
 # ---- of what they printed and how they ended -----------------------------------------
 
 says() { grep -aq -- "$2" "$T/$1.out" || fail "$1 did not print '$2': $(head -c 500 "$T/$1.out") -- stderr: $(head -c 500 "$T/$1.err")"; }

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -234,7 +235,13 @@ static void want_ready(struct making *m, struct map *wanted, const struct ev_cal
 				want(m, wanted, word_at(c->segs[i].data + k));
 }
 
-/* Of the objects that were there: those that are used, and the streams that every program has. */
+/* Whoever is connected already connects again, there. */
+static bool may_listen(const struct ev_object *o)
+{
+	return o->kind == OBJ_SOCKET && (o->type & 0xf) == SOCK_STREAM && o->local.len && !o->remote.len;
+}
+
+/* Of the objects that were there: those that are used, those that listen, and the streams that every program has. */
 static void tell_objects(struct making *m)
 {
 	struct map wanted = { 0 };
@@ -246,6 +253,8 @@ static void tell_objects(struct making *m)
 		for (size_t k = 0; e && k < e->object.nfds; k++)
 			if (e->object.fds[k] <= 2)
 				want(m, &wanted, e->object.id);
+		if (e && may_listen(&e->object))
+			want(m, &wanted, e->object.id);
 	}
 	history_begin(&at, m->c->history);
 	while ((e = history_each(&at)))

@@ -3,6 +3,9 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 /* When the last failures of a call were, as many as count: a ring. */
@@ -52,8 +55,28 @@ static bool add_calls(struct conditions *cs, const struct condition *c)
 	return true;
 }
 
+/* SO_ERROR; 0: it does not say of any. */
+static int late_error(const struct ev_call *c)
+{
+	int32_t error = 0;
+
+	if (c->nr != SYS_getsockopt || c->ret < 0 || (int)c->args[1] != SOL_SOCKET || (int)c->args[2] != SO_ERROR)
+		return 0;
+	for (uint32_t i = 0; i < c->nsegs; i++)
+		if (c->segs[i].arg == 3 && c->segs[i].data && c->segs[i].len == sizeof(error))
+			memcpy(&error, c->segs[i].data, sizeof(error));
+	return error;
+}
+
+bool conditions_may_fail(const struct event *e)
+{
+	return e->kind == EV_CALL && (e->call.ret < 0 || e->call.nr == SYS_getsockopt);
+}
+
 static bool is_failure(const struct condition *c, const struct event *e)
 {
+	if (c->call.nr == SYS_connect && e->kind == EV_CALL && late_error(&e->call))
+		return !c->call.error || late_error(&e->call) == c->call.error;
 	return e->kind == EV_CALL && e->call.nr == c->call.nr && e->call.ret < 0 && (!c->call.error || e->call.ret == -c->call.error);
 }
 

@@ -27,6 +27,8 @@ struct conditions;
 /* For one scope. @when is the policy's, and must live as long. NULL: no memory. */
 struct conditions *conditions_new(const struct condition *when);
 void conditions_free(struct conditions *cs);	/* NULL is fine */
+/* Only such events are worth asking of: calls that failed, and what tells of a connect() that failed behind the program's back. */
+bool conditions_may_fail(const struct event *e);
 /* True: a call has failed as often as one of the conditions says, and that is a moment. */
 bool conditions_event(struct conditions *cs, const struct event *e);
 bool conditions_hold(const struct conditions *cs, const struct moment *m);

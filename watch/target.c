@@ -30,7 +30,7 @@ static void want(struct target *t, const struct policy *p, const struct moment *
 	w->is_request = m->kind == MOMENT_REQUEST;
 	if (w->is_request)
 		w->request = *m->request;
-	w->gone = m->kind == MOMENT_EXIT;
+	w->gone = strcmp(why, "all gone") == 0;
 	w->status = m->status;
 }
 
@@ -61,22 +61,36 @@ static void on_request(void *ctx, const struct request *r)
 	on_moment(t, &(struct moment){ .kind = MOMENT_REQUEST, .time = r->ended, .request = r }, "request");
 }
 
-/* Of the selected process; of policies for trees, of every one. */
+static uint32_t process_of(const struct target *t, uint32_t task)
+{
+	uintptr_t process = (uintptr_t)map_get(t->processes, task, 0);
+
+	return process ? (uint32_t)process : 1;
+}
+
+static void on_fork(struct target *t, const struct event *e)
+{
+	uint32_t process = e->fork.thread ? process_of(t, e->task) : e->fork.child;
+
+	if (process != 1)
+		map_put(t->processes, e->fork.child, 0, (void *)(uintptr_t)process);
+}
+
+/* Of the selected process; of policies for trees, of every one. The last of its threads tells of it, whichever that is. */
 static void on_exit_(struct target *t, const struct event *e)
 {
 	struct moment m = { .kind = MOMENT_EXIT, .time = e->time, .status = e->exit.status };
+	bool first = process_of(t, e->task) == 1;
 
+	map_take(t->processes, e->task, 0);
 	if (!e->exit.group)
 		return;
 	m.oom = t->oom && WIFSIGNALED(e->exit.status) && WTERMSIG(e->exit.status) == SIGKILL;
 	for (size_t i = 0; i < t->npolicies; i++) {
 		const struct policy *p = t->policies[i].policy;
 
-		if ((e->task == 1 || p->scope == SCOPE_TREE) && conditions_hold(t->policies[i].conditions, &m)) {
-			want(t, p, &m, e->task == 1 ? "all gone" : "exit");
-			if (t->nwaiting)
-				t->waiting[t->nwaiting - 1].gone = e->task == 1;
-		}
+		if ((first || p->scope == SCOPE_TREE) && conditions_hold(t->policies[i].conditions, &m))
+			want(t, p, &m, first ? "all gone" : "exit");
 	}
 }
 
@@ -99,11 +113,14 @@ static void on_event(void *ctx, const struct event *e)
 	requests_event(t->requests, e, number);
 	switch (e->kind) {
 	case EV_CALL:
-		if (e->call.ret < 0)
+		if (conditions_may_fail(e))
 			on_call(t, e);
 		break;
 	case EV_SIGNAL:
 		t->oom |= e->signal.signo == SIGKILL && e->signal.code == SI_KERNEL_;
+		break;
+	case EV_FORK:
+		on_fork(t, e);
 		break;
 	case EV_EXIT:
 		on_exit_(t, e);
@@ -220,7 +237,8 @@ static int arm(struct target *t, struct armed *a, const char *cgroup, const char
 				.causal = p->clocks == CLOCKS_CAUSAL, .event = on_event, .ctx = t };
 
 	t->requests = requests_new(on_request, t);
-	if (!t->requests)
+	t->processes = calloc(1, sizeof(*t->processes));
+	if (!t->requests || !t->processes)
 		return err_set(err, ENOMEM, "out of memory");
 	if (history_new(&t->history, p->history.bytes, p->history.time, err) < 0 || target_add_policy(t, p, err) < 0)
 		return -err->code;
@@ -254,6 +272,9 @@ void target_free(struct target *t, struct armed *a)
 		armed_remove(a, t->scope);
 	target_drop_policies(t);
 	requests_free(t->requests);
+	if (t->processes)
+		map_clear(t->processes);
+	free(t->processes);
 	history_free(t->history);
 	free(t);
 }

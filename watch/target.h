@@ -25,6 +25,7 @@ struct target {
 	struct armed_scope *scope;	/* NULL while it is being armed */
 	struct history *history;
 	struct requests *requests;
+	struct map *processes;	/* number of a task → that of its process's first one, as a pointer; those of the first process are not there */
 	pid_t root;
 	int64_t armed_at;	/* CLOCK_BOOTTIME, ns: when levels were raised */
 	enum armed_level level;

@@ -1,0 +1,378 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2154
+# capsule watch: programs that run already are followed, and what a policy waits for becomes a capsule that shows the failure again.
+
+# ---- a service, its policy, its recorder -------------------------------------------------
+
+# start_service [SERVER CLASS]: threads; /fail answers 500, /slow takes 3 s, /crash ends the process, /refused asks who is not there.
+start_service() {
+	PORT=$(free_port)
+	cat >"$T/service.py" <<-'PY'
+		import http.server, os, socket, sys, time, uuid
+		class Handler(http.server.BaseHTTPRequestHandler):
+		    protocol_version = "HTTP/1.1"
+		    def answer(self, said=b""):
+		        if self.path.startswith("/slow"):
+		            time.sleep(3)
+		        if self.path.startswith("/crash"):
+		            os.abort()
+		        if self.path.startswith("/refused"):
+		            try:
+		                socket.create_connection(("127.0.0.1", 1), 1 if "async" in self.path else None)
+		            except OSError:
+		                pass
+		        body = ("%s %.6f %s %s %s\n" % (self.path, time.time(), os.urandom(8).hex(), uuid.uuid4(), said.decode())).encode()
+		        self.send_response(500 if self.path.startswith("/fail") else 200)
+		        self.send_header("Content-Length", str(len(body)))
+		        self.end_headers()
+		        self.wfile.write(body)
+		    def do_GET(self):
+		        self.answer()
+		    def do_POST(self):
+		        if self.headers.get("Transfer-Encoding") != "chunked":
+		            return self.answer(self.rfile.read(int(self.headers["Content-Length"])))
+		        said = b""
+		        while n := int(self.rfile.readline(), 16):
+		            said += self.rfile.read(n)
+		            self.rfile.readline()
+		        self.rfile.readline()
+		        self.answer(said)
+		    def log_message(self, *a):
+		        pass
+		getattr(http.server, sys.argv[2])(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+	PY
+	start service.log /usr/bin/python3 "$T/service.py" "$PORT" "${1:-ThreadingHTTPServer}"
+	SERVICE=${SERVERS[-1]}
+	wait_for listens 127.0.0.1 "$PORT"
+}
+
+# policy NAME SELECT SCOPE WHEN [CAPTURE [LINE]...]: one more in $T/policy.yaml, each LINE of its "then".
+policy() {
+	local line
+	cat >>"$T/policy.yaml" <<-YAML
+		- name: $1
+		  select: {$2}
+		  scope: $3
+		  when: $4
+		  then:
+		    capture: {level: payload, cool_down: 0s, per_hour: 100${5:+, $5}}
+		    store: $T/store
+	YAML
+	for line in "${@:6}"; do echo "    $line" >>"$T/policy.yaml"; done
+}
+
+start_watch() {	# [OPTION]...
+	needs_recording
+	"$CAPSULE" watch --socket "$T/socket" "$@" "$T/policy.yaml" 2>"$T/watch.log" &
+	WATCH=$!
+	wait_for grep -q 'watching' "$T/watch.log"
+}
+
+stop_watch() {
+	kill -TERM "$WATCH"
+	local status=0
+	wait "$WATCH" || status=$?
+	[ "$status" = 0 ] || fail "watch ended with $status: $(cat "$T/watch.log")"
+}
+
+capsules() { find "$T/store" -name "${1:-*}.cap" ! -name '.*' 2>/dev/null | sort; }
+has_capsules() { [ "$(capsules | wc -l)" -ge "$1" ]; }
+
+# the_capsule NAME: there is exactly one, private; it becomes $T/NAME.cap.
+the_capsule() {
+	local all
+	all=$(capsules)
+	[ "$(grep -c . <<<"$all")" = 1 ] || fail "not one capsule but: $all -- $(cat "$T/watch.log")"
+	[ "$(stat -c '%a %u' "$all")" = '600 0' ] || fail "its mode and owner: $(stat -c '%a %u' "$all")"
+	cp "$all" "$T/$1.cap"
+	chmod 644 "$T/$1.cap"
+	echo 0 >"$T/$1.status"
+}
+
+# shows_again NAME: the answers come again, and check sees the failure.
+shows_again() {
+	answers_again "$1" 1
+	expect_status 1 as_stranger "$CAPSULE" check "$T/$1.cap"
+}
+
+get() { curl -sS --max-time 10 "http://127.0.0.1:$PORT$1"; }
+
+# load N [PATH]: N requests, each on a connection of its own, four at a time.
+load() {
+	python3 - "$PORT" "$1" "${2:-/good}" <<-'PY' || fail "a request failed"
+		import http.client, sys
+		from concurrent.futures import ThreadPoolExecutor
+		def one(i):
+		    c = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=20)
+		    c.request("GET", f"{sys.argv[3]}{i}")
+		    r = c.getresponse()
+		    r.read()
+		    c.close()
+		    assert r.status == (500 if sys.argv[3] == "/fail" else 200)
+		list(ThreadPoolExecutor(4).map(one, range(1, int(sys.argv[2]) + 1)))
+	PY
+}
+
+# ---- one request -------------------------------------------------------------------------------
+
+# Among many: its own reading of clocks and random numbers, none of the others'.
+case_watch_request() {
+	start_service
+	policy fives "port: $PORT" request '{any: [{http.status: ">= 500"}]}'
+	state_of "$SERVICE" >"$T/before"
+	start_watch
+	load 100
+	get /fail/this >"$T/answer" &
+	load 100
+	wait_for has_capsules 1
+	load 50
+	stop_watch
+	state_of "$SERVICE" >"$T/after"
+	same_bytes "$T/before" "$T/after" "the service"
+	the_capsule request
+	"$CAPSULE" show --events "$T/request.cap" >"$T/events"
+	! grep -q /good "$T/events" || fail "it has others' requests: $(grep /good "$T/events" | head -n 3)"
+	grep -q 'GET /fail/this' "$T/events" || fail "it has not its own: $(cat "$T/events")"
+	take_away "$T/service.py"
+	shows_again request
+	grep -q 'http.status=500' "$T/err" || fail "check says: $(cat "$T/err")"
+}
+
+# On one connection: behind another, in pieces, with more behind it.
+case_watch_keepalive() {
+	start_service
+	policy fives "port: $PORT" request '{any: [{http.status: ">= 500"}]}'
+	start_watch
+	python3 - "$PORT" <<-'PY'
+		import socket, sys, time
+		s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+		f = s.makefile("rb")
+		def answer():
+		    status = f.readline()
+		    n = 0
+		    while (line := f.readline()) != b"\r\n":
+		        if line.lower().startswith(b"content-length"):
+		            n = int(line.split(b":")[1])
+		    return status, f.read(n)
+		s.sendall(b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n")
+		assert b"200" in answer()[0]
+		for piece in (b"POST /fail HTTP/1.1\r\nHost: x\r\nTransfer-Enc", b"oding: chunked\r\n\r\n5\r\nhello\r\n", b"6\r\n world\r\n0\r\n\r\n"):
+		    s.sendall(piece)
+		    time.sleep(0.05)
+		status, body = answer()
+		assert b"500" in status and b"hello world" in body, (status, body)
+		s.sendall(b"GET /third HTTP/1.1\r\nHost: x\r\n\r\nGET /fourth HTTP/1.1\r\nHost: x\r\n\r\n")
+		assert b"200" in answer()[0] and b"200" in answer()[0]
+	PY
+	wait_for has_capsules 1
+	stop_watch
+	the_capsule keepalive
+	"$CAPSULE" show --events "$T/keepalive.cap" >"$T/events"
+	! grep -qE '/(first|third|fourth)' "$T/events" || fail "it has others' requests: $(cat "$T/events")"
+	shows_again keepalive
+}
+
+# A request that takes too long; a service without threads.
+case_watch_latency() {
+	start_service HTTPServer
+	policy slow "port: $PORT" request '{any: [{latency: "> 2s"}]}'
+	start_watch
+	load 20
+	get /slow >/dev/null
+	wait_for has_capsules 1
+	stop_watch
+	the_capsule latency
+	answers_again latency 1
+}
+
+# ---- a process ------------------------------------------------------------------------------------
+
+# It ends by a signal: what it had done before is there.
+case_watch_crash() {
+	start_service
+	policy crash "pid: $SERVICE" process '{any: [{signal: [ABRT, SEGV]}]}'
+	start_watch
+	load 5
+	get /crash >/dev/null 2>&1 || :
+	wait_for has_capsules 1
+	stop_watch
+	the_capsule crash
+	"$CAPSULE" show "$T/crash.cap" >"$T/show"
+	grep -qi 'abrt\|signal' "$T/show" || fail "show: $(cat "$T/show")"
+	expect_status 1 as_stranger "$CAPSULE" check "$T/crash.cap"
+	grep -q 'signal=ABRT' "$T/err" || fail "check says: $(cat "$T/err")"
+}
+
+# A call that fails three times within some seconds.
+case_watch_call() {
+	start_service
+	policy refused "port: $PORT" process '{any: [{syscall: {name: connect, error: ECONNREFUSED, count: 3, within: 10s}}]}'
+	start_watch
+	get /refused >/dev/null
+	get /refused/async >/dev/null
+	sleep 0.5
+	[ -z "$(capsules)" ] || fail "two were enough"
+	get /refused >/dev/null
+	wait_for has_capsules 1
+	stop_watch
+	the_capsule call
+	"$CAPSULE" show --events "$T/call.cap" >"$T/events"
+	[ "$(grep -c 'GET /refused' "$T/events")" = 3 ] || fail "not three: $(cat "$T/events")"
+	answers_again call 3
+}
+
+# Somebody asks for it: root may, others may not.
+case_watch_trigger() {
+	start_service
+	policy asked "port: $PORT" process '{any: [{trigger: manual}]}'
+	start_watch
+	load 20
+	expect_status 1 "$CAPSULE" trigger --socket "$T/socket" other
+	one_line "other"
+	expect_status 1 as_stranger "$CAPSULE" trigger --socket "$T/socket" asked
+	expect_status 0 "$CAPSULE" trigger --socket "$T/socket" asked
+	grep -q '^1 scope' "$T/out" || fail "it says: $(cat "$T/out")"
+	wait_for has_capsules 1
+	stop_watch
+	the_capsule trigger
+	answers_again trigger 20
+}
+
+# ---- limits --------------------------------------------------------------------------------------------
+
+# Many failures: no capsule more than allowed, whichever limit it is.
+case_watch_limits() {
+	start_service
+	policy few "port: $PORT" request '{any: [{http.status: ">= 500"}]}' 'max_capsules: 3'
+	policy rare "port: $PORT" request '{any: [{http.status: ">= 500"}]}' 'bytes_per_day: 64MiB, max_bytes: 1MiB'
+	sed -i '/^- name: rare/,$ s/cool_down: 0s, per_hour: 100/cool_down: 1h, per_hour: 100/' "$T/policy.yaml"
+	start_watch
+	load 100 /fail
+	wait_for has_capsules 4
+	sleep 1
+	stop_watch
+	[ "$(capsules 'few-*' | wc -l)" = 3 ] || fail "max_capsules: $(capsules)"
+	[ "$(capsules 'rare-*' | wc -l)" = 1 ] || fail "cool_down: $(capsules)"
+	# Whoever starts the recorder again has no new limits.
+	: >"$T/watch.log"
+	start_watch
+	get /fail >/dev/null
+	sleep 1
+	stop_watch
+	[ "$(capsules | wc -l)" = 4 ] || fail "after a new start: $(capsules)"
+}
+
+# The history has a size, and so has the recorder.
+case_watch_bounded() {
+	start_service
+	policy asked "port: $PORT" process '{any: [{trigger: manual}]}' '' 'history: {bytes: 1MiB, seconds: 60}'
+	start_watch
+	load 300
+	local before after
+	before=$(awk '/^RssAnon/ { print $2 }' "/proc/$WATCH/status")
+	load 900
+	after=$(awk '/^RssAnon/ { print $2 }' "/proc/$WATCH/status")
+	[ $((after - before)) -lt 4096 ] || fail "it grew from $before to $after KiB"
+	[ "$after" -lt $((1024 + 32768)) ] || fail "it has $after KiB beside the ring"
+	"$CAPSULE" trigger -q --socket "$T/socket" asked
+	wait_for has_capsules 1
+	stop_watch
+	the_capsule bounded
+	"$CAPSULE" show --events "$T/bounded.cap" >"$T/events"
+	! grep -q '/good1 ' "$T/events" || fail "the first request is there yet"
+	answers_again bounded 20
+}
+
+# ---- levels ---------------------------------------------------------------------------------------------
+
+# Without a level that a policy raises no byte of what is said is anywhere, and the capsule says so.
+case_watch_metadata() {
+	start_service
+	policy asked "port: $PORT" process '{any: [{trigger: manual}]}'
+	sed -i 's/level: payload/level: metadata/' "$T/policy.yaml"
+	start_watch
+	get /a-secret-word >"$T/answer"
+	"$CAPSULE" trigger -q --socket "$T/socket" asked
+	wait_for has_capsules 1
+	stop_watch
+	the_capsule metadata
+	"$CAPSULE" show --events "$T/metadata.cap" >"$T/events"
+	! grep -q 'a-secret-word\|HTTP/1' "$T/events" || fail "payload: $(grep 'secret\|HTTP/1' "$T/events")"
+	! grep -q "$(cut -d ' ' -f 3 "$T/answer")" "$T/events" || fail "random bytes"
+	grep -q 'sendto.*= [1-9]' "$T/events" || fail "no calls: $(cat "$T/events")"
+	"$CAPSULE" show "$T/metadata.cap" >"$T/show"
+	grep -q 'hole: level' "$T/show" || fail "it does not say so: $(cat "$T/show")"
+}
+
+# The level is raised for its time only.
+case_watch_ttl() {
+	start_service
+	policy asked "port: $PORT" process '{any: [{trigger: manual}]}' 'ttl: 1s'
+	start_watch
+	sleep 2
+	get /a-secret-word >"$T/answer"
+	"$CAPSULE" trigger -q --socket "$T/socket" asked
+	wait_for has_capsules 1
+	stop_watch
+	the_capsule ttl
+	"$CAPSULE" show --events "$T/ttl.cap" >"$T/events"
+	! grep -q 'a-secret-word' "$T/events" || fail "payload: $(grep 'secret' "$T/events")"
+}
+
+# ---- its own life -------------------------------------------------------------------------------------------
+
+# Policies are read again; a bad file changes nothing.
+case_watch_reload() {
+	start_service
+	policy fives "port: $PORT" request '{any: [{http.status: ">= 500"}]}'
+	start_watch
+	cp "$T/policy.yaml" "$T/good.yaml"
+	echo '- name: bad' >>"$T/policy.yaml"
+	kill -HUP "$WATCH"
+	wait_for grep -q 'stay what they were' "$T/watch.log"
+	get /fail >/dev/null
+	wait_for has_capsules 1
+	sed 's/>= 500/== 200/' "$T/good.yaml" >"$T/policy.yaml"
+	kill -HUP "$WATCH"
+	wait_for grep -q 'was read again' "$T/watch.log"
+	get /fail >/dev/null
+	get /good >/dev/null
+	wait_for has_capsules 2
+	sleep 0.5
+	stop_watch
+	[ "$(capsules | wc -l)" = 2 ] || fail "$(capsules)"
+}
+
+# Processes that come later are watched, too, each until its end.
+case_watch_comers() {
+	start_service
+	policy fives "port: $PORT" request '{any: [{http.status: ">= 500"}]}'
+	start_watch
+	kill "$SERVICE"
+	wait "$SERVICE" 2>/dev/null || :
+	wait_for grep -q 'no longer watched' "$T/watch.log"
+	start again.log /usr/bin/python3 "$T/service.py" "$PORT" ThreadingHTTPServer
+	wait_for grep -q "watching pid ${SERVERS[-1]}" "$T/watch.log"
+	get /fail >/dev/null
+	wait_for has_capsules 1
+	stop_watch
+	the_capsule comers
+	shows_again comers
+}
+
+# Killed: the service lives, and the next command of root mends what it left.
+case_watch_killed() {
+	start_service
+	policy fives "port: $PORT" request '{any: [{http.status: ">= 500"}]}'
+	state_of "$SERVICE" >"$T/before"
+	start_watch
+	local guard
+	guard=$(pgrep -P "$WATCH")
+	get /good >/dev/null
+	kill -KILL $guard "$WATCH"
+	wait "$WATCH" 2>/dev/null || :
+	get /good >/dev/null
+	"$CAPSULE" show "$T/none.cap" >/dev/null 2>&1 || :
+	state_of "$SERVICE" >"$T/after"
+	same_bytes "$T/before" "$T/after" "the service"
+}
