@@ -251,6 +251,12 @@ static bool tell_tasks(struct attached *a, pid_t pid, const struct found *f)
 	return first;
 }
 
+/* A log, of which no content is needed, and which will have changed. */
+static bool only_writes(const struct recording *r, const struct rec_here_file *h)
+{
+	return r->sink && (h->what.flags & O_ACCMODE) == O_WRONLY;
+}
+
 static void tell_files(struct attached *a, pid_t pid, const struct found *f)
 {
 	char path[PATH_MAX];
@@ -266,7 +272,9 @@ static void tell_files(struct attached *a, pid_t pid, const struct found *f)
 			info.what.ino = h->file;	/* they all have one inode */
 		if (object_here(a->r, &info, path, &p) < 0)
 			emit_hole(a->r, "memory", path, "the recorder has no memory for an open descriptor", 1);
-		if (h->what.class == FDC_FILE && path_is_clean(path, strlen(path)))
+		if (h->what.class == FDC_FILE && only_writes(a->r, h) && path_is_clean(path, strlen(path)))
+			file_written(a->r, path);
+		else if (h->what.class == FDC_FILE && path_is_clean(path, strlen(path)))
 			file_named(a->r, "/", path, pid, h->fd);
 	}
 }

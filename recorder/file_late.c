@@ -3,8 +3,8 @@
  * Files of a scope that is followed without a capsule.  What was before is
  * known from each file's first use; its content is read when a capsule is
  * made, and is that one if the file's change time is the same.  Of a file that
- * was written to meanwhile the content before is gone: a hole, unless nobody
- * can have read it.
+ * was written to meanwhile the content before is gone: a hole, unless the scope
+ * has it open for writing only, as a log; then it is told as an empty file.
  */
 #include "recorder/file_table.h"
 
@@ -47,10 +47,22 @@ static void late_content(struct recording *r, struct entry *e)
 		emit_hole(r, "file", e->path, "it had changed when the capsule was made: this is its later content", 1);
 }
 
+/* As if it were empty: whoever writes to it finds it there. */
+static bool is_only_written(const struct entry *e)
+{
+	return (e->flags & (CHANGED | CONTENT_CHANGED)) && !(e->flags & WAS_READ);
+}
+
 static void tell_entry(struct recording *r, struct entry *e)
 {
 	struct ev_file before = e->before;
 
+	if ((e->flags & LATE) && before.state == FILE_REGULAR && is_only_written(e)) {
+		before.size = 0;
+		before.flags = FILE_CONTENT;
+		tell(r, e, &before);
+		return;
+	}
 	if ((e->flags & LATE) && before.state == FILE_REGULAR) {
 		late_content(r, e);
 		before.size = e->before.size;

@@ -15,6 +15,7 @@ enum {
 	IS_DIR = 16,		/* it was a directory when last looked at */
 	MOVED = 32,		/* a directory that came here with all that is in it */
 	AWAY = 128,		/* it went with a directory that was renamed: what is at its path now is another one */
+	WAS_READ = 512,		/* armed: opened for reading, or a program; what is in a file that is only written tells nobody anything */
 	LATE = 256,		/* armed: its content is read when a capsule is made, if it is still that of ctime */
 	CONTENT_CHANGED = 64,	/* of a first name: the scope wrote to the file, under whichever name */
 };

@@ -13,6 +13,7 @@
 #define SMALL_FILE (64u << 10)		/* kept even if only looked at */
 #define MAX_LISTED 20000		/* names of a directory */
 
+#define FMODE_READ_ 0x1
 #define FMODE_WRITE_ 0x2		/* bpf/kernel.h */
 #define FMODE_CREATED_ 0x100000
 
@@ -63,6 +64,7 @@ void file_opened(struct recording *r, const struct opened *o)
 	e = entry_of(r, o->path);
 	if (!e)
 		return;
+	e->flags |= o->state->fmode & FMODE_READ_ ? WAS_READ : 0;
 	opened_existing(r, e, o);
 	if (!writes)
 		return;
@@ -79,6 +81,8 @@ void file_held(struct recording *r, const char *path, pid_t pid, int fd)
 		return;
 	}
 	e = entry_of(r, path);
+	if (e)
+		e->flags |= WAS_READ;
 	if (!e || (e->flags & CHANGED) || ((e->flags & KNOWN) && !(e->before.flags & FILE_UNREAD)))
 		return;
 	_cleanup_fd_ int ours = content_open(r, path, pid, fd, 0);
@@ -86,6 +90,18 @@ void file_held(struct recording *r, const char *path, pid_t pid, int fd)
 		content_keep(r, e, ours, 0);
 	else
 		emit_hole(r, "file", path, "it could not be read", 1);
+}
+
+void file_written(struct recording *r, const char *path)
+{
+	struct entry *e = in_image(r, path) ? NULL : entry_of(r, path);
+	struct stat st;
+
+	if (!e || !entry_is_open(e) || file_look(r, path, &st) < 0)
+		return;
+	entry_know(r, e, &st);
+	content_put_off(e, &st);
+	e->flags |= CHANGED;
 }
 
 /* The image's directories are only remembered, so that nobody looks again. */

@@ -31,6 +31,8 @@ struct opened {
 void file_opened(struct recording *r, const struct opened *o);
 /* It was there already open, or as a program: content is kept, if it is not the image's. */
 void file_held(struct recording *r, const char *path, pid_t pid, int fd);
+/* Of what is armed: it was there open, for writing only. */
+void file_written(struct recording *r, const char *path);
 /* It was looked at; @st: lstat() of it, as late as now. */
 void file_used(struct recording *r, const char *path, const struct stat *st);
 void file_absent(struct recording *r, const char *path);

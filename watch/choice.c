@@ -97,6 +97,7 @@ static void find_wait(struct choice *c, const struct history *h)
 	while (first && (e = history_each(&at)) && at.number < c->from)
 		if (e->kind == EV_CALL && e->task == first->task && sc_table[e->call.nr].fate == SC_WAIT && tells_of(&e->call, first->call.obj))
 			c->wait = at.number;
+	c->waiter = first ? first->task : 0;
 }
 
 static int count_others(struct choice *c, const struct history *h)
@@ -156,6 +157,9 @@ bool choice_has(const struct choice *c, const struct event *e, uint64_t number)
 {
 	if (c->request && number == c->wait)
 		return true;
+	/* What it looked at before it turned to this. */
+	if (c->request && c->wait < number && number < c->from)
+		return e->kind == EV_CALL && e->task == c->waiter && !is_others(c, e);
 	if (!in_time(c, number))
 		return false;
 	if (!c->request)

@@ -10,6 +10,7 @@
 struct choice {
 	uint64_t from, to;		/* numbers */
 	uint64_t wait;			/* number of the wait that told of it, before all that; UINT64_MAX: none */
+	uint32_t waiter;		/* the task that waited */
 	const struct request *request;	/* NULL: everything between from and to */
 	const struct requests *requests;
 	bool alone;			/* nobody else was served meanwhile: everything that the scope did may be for it */
