@@ -230,11 +230,13 @@ static int unmap_private(struct remote *r)
 	return remote_call(r, call, &ignored);
 }
 
-/* @ret: 0, or why the guest may not have it, as -errno. */
-static int map_shim(struct remote *r, const struct inject *what, int64_t *ret)
+/* @clocks: with the memory in which it finds them. @ret: 0, or why the guest may not have it, as -errno. */
+static int map_shim(struct remote *r, const struct inject *what, bool clocks, int64_t *ret)
 {
 	int rc;
 
+	if (!clocks)
+		return map_code(r, ret);
 	rc = map_private(r, ret);
 	if (rc == 0 && *ret >= 0) {
 		rc = map_shared(r, what, ret);
@@ -281,8 +283,8 @@ static int redirect_to_shim(int mem, const struct vdso_map *map)
 	return 0;
 }
 
-/* NULL, or why it is out of the question to map the shim. */
-static const char *shim_unfit(const struct inject *what, const struct vdso_map *map)
+/* NULL, or why it is out of the question to map the shim's code. */
+static const char *code_unfit(const struct inject *what, const struct vdso_map *map)
 {
 	const struct shim_head *head = (const struct shim_head *)shim_image;
 
@@ -290,8 +292,6 @@ static const char *shim_unfit(const struct inject *what, const struct vdso_map *
 		return "not asked for";
 	if (head->magic != SHIM_MAGIC || head->version != SHIM_VERSION)
 		return "the shim's image is of another version";
-	if (!(map->hwcap2 & HWCAP2_FSGSBASE))
-		return "this machine does not let programs read their fs base";
 	if (!map->entry[VDSO_CLOCK_GETTIME].addr)
 		return "the program's vDSO has no clock_gettime";
 	return NULL;
@@ -306,19 +306,19 @@ static int put_random(int mem, const struct vdso_map *map, const struct inject *
 	return vdso_write(mem, map->at_random, what->at_random, 16);
 }
 
-/* @why: NULL, or why there is no shim. */
-static int put_shim(pid_t tid, int mem, const struct vdso_map *map, const struct inject *what, const char **why)
+static int put_shim(pid_t tid, int mem, const struct vdso_map *map, const struct inject *what, struct injected *done)
 {
 	struct remote r = { .tid = tid, .mem = mem };
+	bool clocks = map->hwcap2 & HWCAP2_FSGSBASE;
 	int64_t ret = 0;
 	int rc;
 
-	*why = shim_unfit(what, map);
-	if (*why)
+	done->why = code_unfit(what, map);
+	if (done->why)
 		return 0;
 	rc = remote_begin(&r, map->entry[VDSO_CLOCK_GETTIME].addr);
 	if (rc == 0)
-		rc = map_shim(&r, what, &ret);
+		rc = map_shim(&r, what, clocks, &ret);
 	if (rc == 0 || rc == -EPERM) {
 		int rc2 = remote_end(&r);
 
@@ -327,7 +327,10 @@ static int put_shim(pid_t tid, int mem, const struct vdso_map *map, const struct
 		rc = rc2;
 	}
 	if (ret < 0)
-		*why = strerror((int)-ret);
+		done->why = strerror((int)-ret);
+	else if (!clocks)
+		done->why = "this machine does not let programs read their fs base";
+	done->code = ret >= 0;
 	return rc;
 }
 
@@ -357,7 +360,7 @@ static int prepare(pid_t tid, const struct inject *what, struct injected *ret, s
 	ret->why = "the program has no vDSO";
 	if (!map.base)
 		return 0;
-	rc = put_shim(tid, mem, &map, what, &ret->why);
+	rc = put_shim(tid, mem, &map, what, ret);
 	if (rc < 0)
 		return err_sys(err, -rc, "mapping the shim");
 	rc = vdso_redirect_to_syscalls(mem, &map, &ret->entries, err);

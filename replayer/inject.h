@@ -23,6 +23,7 @@ struct inject {
 
 struct injected {
 	bool shim;		/* the clocks lead to the shim; else to system calls */
+	bool code;		/* the shim's code is there, see inject_back() */
 	unsigned int entries;	/* of the vDSO, redirected; 0: it has none */
 	const char *why;	/* without shim: why, in words; never NULL */
 };

@@ -143,6 +143,7 @@ struct gtask {
 	unsigned int again;		/* 1 + the call that it makes again for that */
 	bool held;			/* born, kept from running until its creator's event was seen */
 	bool shim;			/* its program has the shim */
+	bool shim_code;			/* ... or at least its code */
 	size_t wait_cursor;		/* next recorded wait with a limit */
 	bool mark_known;
 	uint32_t last_mark, next_mark;	/* calls that moved something, by order; the next one if it is known */

@@ -139,6 +139,7 @@ static void born(struct replay *r, struct gtask *parent)
 	}
 	t->known = true;
 	t->shim = parent->shim;
+	t->shim_code = parent->shim_code;
 	if (parent->number_at && t->tgid == parent->tgid) {
 		t->number_at = parent->number_at;
 		t->begins_at = parent->begins_at;
@@ -241,10 +242,11 @@ static void execed(struct replay *r, pid_t tid)
 		t->slot = (uint32_t)r->rec->ntasks + r->spare_slot++;	/* of the runtime's readings */
 	else if (t->rec)
 		t->slot = t->rec->id;
-	t->shim = false;
+	t->shim = t->shim_code = false;
 	t->unlimited = 0;
 	if (inject_exec(tid, &what, &done, &err) == 0) {
 		t->shim = done.shim;
+		t->shim_code = done.code;
 		if (t->number_at && t->shim)
 			inject_goroutines(t->tgid, t->number_at);
 		return;
