@@ -6,9 +6,9 @@ CFLAGS  ?= -O2 -g
 VERSION := 0.1
 BPF_CLANG ?= clang
 
-PKGS     := libbpf libelf libdw libseccomp libcap libzstd msgpack libcrypto libpcre2-8 json-c yaml-0.1
+PKGS     := libbpf libelf libdw libseccomp libcap libzstd msgpack libcrypto libpcre2-8 json-c yaml-0.1 zlib
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   = $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lbpf -ldw -lelf -lseccomp -lcap -lzstd -lmsgpackc -lcrypto -lpcre2-8 -ljson-c -lyaml) -lhttp_parser
+PKG_LIBS   = $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -lbpf -ldw -lelf -lseccomp -lcap -lzstd -lmsgpackc -lcrypto -lpcre2-8 -ljson-c -lyaml -lz) -lhttp_parser
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror=unused-function -Wno-missing-field-initializers
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DCAPSULE_TOOL='"capsule $(VERSION)"' $(WARN) -MMD -MP -I. -I$O $(PKG_CFLAGS) $(CFLAGS)
 ARCH     := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(shell uname -m)))
@@ -19,7 +19,7 @@ submake   = +$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAG
 
 # Debian's packages for building, for the demo, for the tests.
 BUILD_DEPS := gcc libc6-dev linux-libc-dev binutils pkg-config clang llvm bpftool libbpf-dev libelf-dev libdw-dev libseccomp-dev libcap-dev \
-	      libzstd-dev libmsgpack-dev libssl-dev libpcre2-dev libhttp-parser-dev libjson-c-dev libyaml-dev scdoc
+	      libzstd-dev libmsgpack-dev libssl-dev libpcre2-dev libhttp-parser-dev libjson-c-dev libyaml-dev zlib1g-dev scdoc
 DEMO_DEPS  := nginx-light curl util-linux procps
 TEST_DEPS  := $(DEMO_DEPS) dpkg-dev patch libxml2-utils python3-redis python3-psycopg2 redis-server redis-tools memcached apache2-bin postgresql dnsmasq-base openssl python3 nodejs libcmocka-dev strace musl-tools \
 	      busybox-static iproute2 libcap2-bin liburing-dev wrk g++ \

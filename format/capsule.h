@@ -54,6 +54,7 @@ struct manifest {
 	char **image_layers;	/* likewise of its layers, uncompressed; NULL-terminated */
 	char *attached;		/* what was recorded while it ran: "pid 7", "cgroup /a/b", "container web"; "": recorded from its start */
 	char *limits;		/* that were set: "10.000 s, 50000000 bytes"; "": none */
+	char **redacted;	/* what was taken out of it, without its content: rules, notes, places; NULL-terminated; none: nothing was */
 	char *replay_of;	/* this is what a replay of the capsule with that uuid saw; "": it is a recording */
 };
 void manifest_free(struct manifest *m);	/* the members and @m; NULL is fine */

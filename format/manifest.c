@@ -48,6 +48,7 @@ const struct manifest_field manifest_fields[] = {
 	F(attached, MF_TEXT, false),
 	F(limits, MF_TEXT, false),
 	F(replay_of, MF_TEXT, false),
+	F(redacted, MF_TEXTS, false),
 	F(image, MF_TEXT, false),
 	F(image_manifest, MF_TEXT, false),
 	F(image_config, MF_TEXT, false),

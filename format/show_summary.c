@@ -108,6 +108,21 @@ static void attached_line(FILE *f, const struct manifest *m, const struct capsul
 	putc('\n', f);
 }
 
+/* The rules, and what is said of them; the places are in the JSON. */
+static void redacted_lines(FILE *f, const struct manifest *m)
+{
+	bool first = true;
+
+	for (char **line = m->redacted; line && *line; line++) {
+		if (!strstr(*line, ": "))
+			continue;
+		title(f, first ? "redacted" : "");
+		text_plain(f, *line);
+		putc('\n', f);
+		first = false;
+	}
+}
+
 static void command_lines(FILE *f, const struct manifest *m, uint64_t duration, const struct capsule_end *end)
 {
 	title(f, "command");
@@ -134,6 +149,7 @@ static void command_lines(FILE *f, const struct manifest *m, uint64_t duration, 
 	text_plain(f, m->cwd);
 	putc('\n', f);
 	attached_line(f, m, end);
+	redacted_lines(f, m);
 	image_lines(f, m);
 }
 

@@ -114,6 +114,31 @@ static struct signature *signature_for(struct recording *rec, const struct judge
 	return s;
 }
 
+static bool is_redacted(const struct recording *rec)
+{
+	return rec->m->redacted && rec->m->redacted[0];
+}
+
+#define BY_REDACTION "the capsule was redacted, which may have taken the failure away (capsule show names what is gone)"
+
+/* Nothing that was asked for makes it another build than the recorded one. */
+static bool is_the_recorded_build(const struct recording *rec, const struct judge_options *opts, const struct verdict *v)
+{
+	const struct replay_options *run = &opts->run;
+
+	return !run->image && !run->argv && !run->nbinds && !v->changed.count && (run->in || !run->rootfs || strcmp(run->rootfs, rec->m->rootfs) == 0);
+}
+
+/* Those that only say that a file's content is not compared take nothing from a run. */
+static uint64_t holes_of(const struct recording *rec)
+{
+	uint64_t n = rec->end->holes;
+
+	for (size_t i = 0; i < rec->nholes && n; i++)
+		n -= strcmp(rec->holes[i]->what, "redacted") == 0;
+	return n;
+}
+
 /* A signature that does not know the recorded failure knows no other. */
 static bool knows_the_recording(struct recording *rec, const struct signature *s, struct judgement *j)
 {
@@ -128,7 +153,7 @@ static bool knows_the_recording(struct recording *rec, const struct signature *s
 	}
 	if (signature_holds(s, o) == TRUTH_YES)
 		return true;
-	unknown(j, "the signature '%.200s' is not that of what was recorded", j->signature);
+	unknown(j, "the signature '%.200s' is not that of what was recorded%s%s", j->signature, is_redacted(rec) ? ": " : "", is_redacted(rec) ? BY_REDACTION : "");
 	return false;
 }
 
@@ -162,8 +187,12 @@ void judge(struct recording *rec, const struct judge_options *opts, struct judge
 		unknown(j, "flaky: %u of %u runs say otherwise than the first", odd, opts->runs);
 		return;
 	}
-	j->incomplete = j->judged == JUDGED_GONE && rec->end->holes && !opts->allow_holes;
+	if (j->judged == JUDGED_GONE && j->signature[0] && is_redacted(rec) && is_the_recorded_build(rec, opts, &j->v)) {
+		unknown(j, "the failure does not show in the recorded build: " BY_REDACTION);
+		return;
+	}
+	j->incomplete = j->judged == JUDGED_GONE && holes_of(rec) && !opts->allow_holes;
 	if (j->incomplete)
 		unknown(j, "the failure does not show, but the capsule has %llu hole%s (capsule show names them; --allow-holes takes it)",
-			(unsigned long long)rec->end->holes, rec->end->holes == 1 ? "" : "s");
+			(unsigned long long)holes_of(rec), holes_of(rec) == 1 ? "" : "s");
 }

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # The command line: its tables, its man page, its manners.  And what the source may include.
 
-COMMANDS='record watch trigger replay check test bisect verify diff minimize show policy audit images doctor'
+COMMANDS='record watch trigger replay check test bisect verify diff minimize show redact policy audit images doctor'
 
 case_help_is_on_stdout() {
 	local c
@@ -59,7 +59,7 @@ case_completion() {
 	bash -n "$top/capsule.bash"
 	local got
 	got=$(PATH=$BIN:$PATH bash -c '. "$0"; COMP_WORDS=(capsule re) COMP_CWORD=1; _capsule; echo "${COMPREPLY[*]}"' "$top/capsule.bash")
-	[ "$got" = 'record replay' ] || fail "re<TAB> gives '$got'"
+	[ "$got" = 'record replay redact' ] || fail "re<TAB> gives '$got'"
 	got=$(PATH=$BIN:$PATH bash -c '. "$0"; COMP_WORDS=(capsule replay --str) COMP_CWORD=2; _capsule; echo "${COMPREPLY[*]}"' "$top/capsule.bash")
 	[ "$got" = '--strict' ] || fail "replay --str<TAB> gives '$got'"
 }

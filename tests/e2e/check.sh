@@ -291,7 +291,7 @@ case_examples() {
 	c_program fixed -DFIXED
 	cp "$T/fixed" "$T/work/out/server"
 	cd "$T/work"
-	for f in "$top"/examples/*; do
+	for f in "$top"/examples/*.yml "$top"/examples/Jenkinsfile; do
 		line=$(grep -oE 'capsule test [^'"'"']*' "$f") || fail "$f does not call capsule test"
 		rm -f capsules.xml
 		PATH=$BIN:$PATH sh -c "${line//\/usr\/local\/bin\/server/$T/prog}" >"$T/out" 2>&1 || fail "$f: $(cat "$T/out")"
