@@ -15,10 +15,12 @@
 #include "format/sysdesc.h"
 #include "watch/choice.h"
 #include "watch/keep.h"
+#include "watch/redact_copy.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -454,13 +456,18 @@ static int make(struct making *m, const char *path, struct captured *ret, struct
 int capture_write(const struct capture *c, const char *path, struct captured *ret, struct err *err)
 {
 	_cleanup_(making_clear) struct making m = { .c = c };
+	struct redact_copy copy = { .out = path, .rules = c->policy->redact, .n = c->policy->nredact, .name = c->policy->name, .max_bytes = c->max_bytes };
+	char name[64];
 	struct stat st;
 
 	*ret = (struct captured){ 0 };
-	if (make(&m, path, ret, err) < 0) {
-		unlink(path);
+	_cleanup_fd_ int memory = memfd_create("capsule", MFD_CLOEXEC);
+	if (memory < 0)
+		return err_sys(err, errno, "memory for a capsule");
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", memory);
+	copy.in = name;
+	if (make(&m, name, ret, err) < 0 || redact_copy(&copy, &ret->redacted, err) < 0)
 		return -err->code;
-	}
 	ret->bytes = stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
 	return 0;
 }

@@ -5,6 +5,7 @@
 
 #include "recorder/armed.h"
 #include "watch/history.h"
+#include "watch/policy.h"
 #include "watch/requests.h"
 
 struct capture {
@@ -17,16 +18,17 @@ struct capture {
 	int32_t status;			/* ... so */
 	bool metadata;			/* what was told of the scope had no payload for a while */
 	uint64_t max_bytes;
+	const struct policy *policy;	/* whose rules of redaction hold */
 	uint64_t lost;			/* records of the ring, since the scope was armed */
 };
 
 struct captured {
-	uint64_t bytes, events, holes;
+	uint64_t bytes, events, holes, redacted;
 	char signature[CAPSULE_SIGNATURE];
 };
 
 /*
- * Into a file that must not be there yet, 0600.  What has no room is a hole;
+ * Made in memory, redacted, and only then written: into a file that must not be there yet, 0600.  What has no room is a hole;
  * where not even the beginning has, EDQUOT, and no file.
  */
 int capture_write(const struct capture *c, const char *path, struct captured *ret, struct err *err);

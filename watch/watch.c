@@ -90,7 +90,7 @@ static bool is_metadata(const struct target *t, const struct wanted *q)
 static int start_job(struct watch *w, struct job *j, struct target *t, const struct wanted *q, uint64_t bytes, struct err *err)
 {
 	struct capture c = { .scope = t->scope, .history = t->history, .requests = t->requests, .request = q->is_request ? &q->request : NULL,
-			     .ended = q->gone ? "all gone" : q->why, .status = q->status, .metadata = is_metadata(t, q), .max_bytes = bytes,
+			     .ended = q->gone ? "all gone" : q->why, .status = q->status, .metadata = is_metadata(t, q), .max_bytes = bytes, .policy = q->policy,
 			     .lost = armed_lost(w->armed) - t->lost_before };
 	char limits[64];
 
