@@ -11,6 +11,7 @@ enum { EXIT_WATCH = 125 };
 
 static const struct opt options[] = {
 	{ 0, "ring", "SIZE", "ring buffer between kernel and recorder, a power of two (default: 16M)" },
+	{ 0, "audit", "FILE", "the log of what was done, for capsule audit (default: audit.log in the first policy's store)" },
 	{ 0, "socket", "PATH", "where capsule trigger asks (default: " CONTROL_SOCKET ")" },
 	{ 'q', "quiet", NULL, "say only what goes wrong at the start" },
 	{ 0 }
@@ -39,6 +40,8 @@ static int cmd_watch(const struct cmd *self, int argc, char **argv)
 			o.policies = word;
 		else if (strcmp(opt->name, "quiet") == 0)
 			quiet = true;
+		else if (strcmp(opt->name, "audit") == 0)
+			o.audit = cli.arg;
 		else if (strcmp(opt->name, "socket") == 0)
 			o.socket = cli.arg;
 		else if (!cli_size(cli.arg, &o.ring) || o.ring < 1 << 16 || o.ring > 1u << 30 || (o.ring & (o.ring - 1)))

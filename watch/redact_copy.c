@@ -167,7 +167,7 @@ int redact_copy(const struct redact_copy *how, uint64_t *places, struct err *err
 		return -err->code;
 	if (make_copy(how, r, &c, err) < 0) {
 		unlink(how->out);
-		return err_in(err, "'%s'", how->out);
+		return err_in(err, "'%s'", how->in);
 	}
 	*places = redacted_places(r);
 	return 0;

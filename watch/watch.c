@@ -4,6 +4,7 @@
 #include "watch/watch.h"
 
 #include "format/cleanup.h"
+#include "watch/audit.h"
 #include "watch/control.h"
 #include "watch/jobs.h"
 #include "watch/limits.h"
@@ -41,6 +42,7 @@ struct watch {
 	struct limits *limits;
 	struct armed *armed;
 	struct control *control;
+	struct audit *audit;
 	struct target *targets;
 	struct job jobs[JOBS];
 	sigset_t before;	/* the mask that was */
@@ -60,6 +62,25 @@ static void say(struct watch *w, const char *fmt, ...)
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	w->opts->say(w->opts->ctx, line);
+}
+
+/* One more line of the log: policy, file and a number that are NULL or 0 are left out. */
+static void note(struct watch *w, const char *event, const char *policy, const char *file, const char *key, uint64_t number)
+{
+	struct audit_field fields[3];
+	struct err err = ERR_INIT;
+	size_t n = 0;
+
+	if (!w->audit)
+		return;
+	if (policy)
+		fields[n++] = (struct audit_field){ "policy", policy, 0 };
+	if (file)
+		fields[n++] = (struct audit_field){ "file", file, 0 };
+	if (key)
+		fields[n++] = (struct audit_field){ key, NULL, number };
+	if (audit_add(w->audit, event, fields, n, &err) < 0)
+		say(w, "%s", err.text);
 }
 
 static int64_t now_of(clockid_t clock)
@@ -152,9 +173,11 @@ static void end_of_job(struct watch *w, struct job *j)
 	if (r.err.code) {
 		w->result->failed++;
 		say(w, "%s: no capsule: %s", j->policy, r.err.text);
+		note(w, "failed", j->policy, j->names.final, NULL, 0);
 		return;
 	}
 	w->result->capsules++;
+	note(w, "capture", j->policy, j->names.final, "bytes", r.captured.bytes);
 	say(w, "%s: %s: %" PRIu64 " bytes, %" PRIu64 " events, %" PRIu64 " hole%s%s%s", j->policy, j->names.final, r.captured.bytes, r.captured.events,
 	    r.captured.holes, r.captured.holes == 1 ? "" : "s", r.captured.signature[0] ? ", " : "", r.captured.signature);
 	if (p && p->notify && notify_run(p->notify, p->name, j->names.final, &err) < 0)
@@ -353,6 +376,7 @@ static void expire(void *ctx, const struct stored *s)
 
 	if (e->now - s->time < (int64_t)e->policy->retention || unlink(s->path) < 0)
 		return;
+	note(e->w, "expired", s->policy, s->path, NULL, 0);
 	say(e->w, "%s: %s is removed: it is older than may be", s->policy, s->path);
 }
 
@@ -425,6 +449,7 @@ static void reload(struct watch *w)
 	policies_free(w->policies);
 	w->policies = ps;
 	find(w);
+	note(w, "policies", NULL, w->opts->policies, "policies", ps->n);
 	say(w, "%s was read again: %zu polic%s", w->opts->policies, ps->n, ps->n == 1 ? "y" : "ies");
 }
 
@@ -443,6 +468,7 @@ static void on_asked(void *ctx, const struct control_peer *who, const char *poli
 			target_trigger(t, p);
 			n++;
 		}
+	note(w, "trigger", p->name, NULL, "uid", who->uid);
 	say(w, "%s: triggered by user %u (process %d)", p->name, (unsigned int)who->uid, (int)who->pid);
 	snprintf(answer, len, "ok %zu scope%s", n, n == 1 ? "" : "s");
 }
@@ -511,6 +537,8 @@ static void end(struct watch *w)
 		target_free(t, w->armed);
 	}
 	armed_free(w->armed, &w->result->longest_stop);
+	note(w, "end", NULL, NULL, "capsules", w->result->capsules);
+	audit_close(w->audit);
 	control_close(w->control);
 	limits_free(w->limits);
 	policies_free(w->policies);
@@ -520,6 +548,15 @@ static void end(struct watch *w)
 	}
 }
 
+static int open_audit(struct watch *w, struct err *err)
+{
+	char path[PATH_MAX];
+
+	if (!w->opts->audit && (size_t)snprintf(path, sizeof(path), "%s/audit.log", w->policies->list[0].store) >= sizeof(path))
+		return err_set(err, ENAMETOOLONG, "the store's name is too long");
+	return audit_open(&w->audit, w->opts->audit ? w->opts->audit : path, err);
+}
+
 int watch_run(const struct watch_opts *opts, struct watch_result *ret, struct err *err)
 {
 	_cleanup_(end) struct watch w = { .opts = opts, .result = ret, .signals = -1 };
@@ -527,11 +564,14 @@ int watch_run(const struct watch_opts *opts, struct watch_result *ret, struct er
 	*ret = (struct watch_result){ 0 };
 	if (policies_load(&w.policies, opts->policies, err) < 0 || open_stores(w.policies, err) < 0 || limits_new(&w.limits, w.policies, err) < 0)
 		return -err->code;
+	if (open_audit(&w, err) < 0)
+		return -err->code;
 	if (opts->socket && control_open(&w.control, opts->socket, w.policies->host.group, err) < 0)
 		return -err->code;
 	if (take_over_signals(&w, err) < 0 || armed_new(&w.armed, opts->ring, err) < 0)
 		return -err->code;
 	setpriority(PRIO_PROCESS, 0, -5);
+	note(&w, "start", NULL, opts->policies, "policies", w.policies->n);
 	say(&w, "%s: %zu polic%s", opts->policies, w.policies->n, w.policies->n == 1 ? "y" : "ies");
 	loop(&w);
 	return 0;

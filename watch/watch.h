@@ -22,6 +22,7 @@
 struct watch_opts {
 	const char *policies;	/* the file */
 	uint64_t ring;		/* bytes, a power of two */
+	const char *audit;	/* the log; NULL: audit.log in the first policy's store */
 	const char *socket;	/* for `capsule trigger`; NULL: none */
 	/* A line for people, without its newline. */
 	void (*say)(void *ctx, const char *line);

@@ -113,6 +113,8 @@ load() {
 	PY
 }
 
+limit_watch_request=240 limit_watch_trigger=240 limit_watch_limits=240 limit_watch_bounded=240
+
 # ---- one request -------------------------------------------------------------------------------
 
 # Among many: its own reading of clocks and random numbers, none of the others'.
@@ -121,11 +123,11 @@ case_watch_request() {
 	policy fives "port: $PORT" request '{any: [{http.status: ">= 500"}]}'
 	state_of "$SERVICE" >"$T/before"
 	start_watch
-	load 100
-	get /fail/this >"$T/answer" &
-	load 100
-	wait_for has_capsules 1
 	load 50
+	get /fail/this >"$T/answer" &
+	load 50
+	wait_for has_capsules 1
+	load 20
 	stop_watch
 	state_of "$SERVICE" >"$T/after"
 	same_bytes "$T/before" "$T/after" "the service"
@@ -136,6 +138,8 @@ case_watch_request() {
 	take_away "$T/service.py"
 	shows_again request
 	grep -q 'http.status=500' "$T/err" || fail "check says: $(cat "$T/err")"
+	expect_status 0 "$CAPSULE" audit "$T/store/audit.log"
+	grep -q '"event":"capture","policy":"fives","file":' "$T/store/audit.log" || fail "the log: $(cat "$T/store/audit.log")"
 }
 
 # On one connection: behind another, in pieces, with more behind it.
@@ -316,6 +320,23 @@ case_watch_ttl() {
 	the_capsule ttl
 	"$CAPSULE" show --events "$T/ttl.cap" >"$T/events"
 	! grep -q 'a-secret-word' "$T/events" || fail "payload: $(grep 'secret' "$T/events")"
+}
+
+# What a rule names is nowhere in the file, in no frame of it, and the failure is there all the same.
+case_watch_redacts() {
+	export API_TOKEN=tokenintheenvironment77
+	start_service
+	unset API_TOKEN
+	policy fives "port: $PORT" request '{any: [{http.status: ">= 500"}]}' '' "redact: [{header: [authorization]}, {json: [\$.card]}, {env: '*_TOKEN'}]"
+	start_watch
+	curl -sS -o "$T/answer" -H 'Authorization: Bearer abcdefsecret987' -H 'Content-Type: application/json' -d '{"card": "4111111111111111"}' "http://127.0.0.1:$PORT/fail"
+	wait_for has_capsules 1
+	stop_watch
+	the_capsule redacts
+	python3 "$top/tests/frames.py" "$T/redacts.cap" abcdefsecret987 4111111111111111 tokenintheenvironment77 || fail "a secret is in the file"
+	! python3 "$top/tests/frames.py" "$T/redacts.cap" 'POST /fail' >/dev/null || fail "the request is not there"
+	answers_again redacts 1
+	expect_status 1 as_stranger "$CAPSULE" check "$T/redacts.cap"
 }
 
 # ---- its own life -------------------------------------------------------------------------------------------
