@@ -178,6 +178,9 @@ install: all man
 	install -D -m 755 $O/capsule $(DESTDIR)$(PREFIX)/bin/capsule
 	install -D -m 644 $O/man/capsule.1 $(DESTDIR)$(PREFIX)/share/man/man1/capsule.1
 	install -D -m 644 $O/man/capsule.5 $(DESTDIR)$(PREFIX)/share/man/man5/capsule.5
+	install -D -m 644 examples/policy.yaml $(DESTDIR)$(PREFIX)/share/doc/capsule/policy.yaml
+	@mkdir -p $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,/usr/local/bin/,$(PREFIX)/bin/,' examples/capsule-watch.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/capsule-watch.service
 	install -D -m 644 capsule.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/capsule
 
 clean:

@@ -67,7 +67,8 @@ case_completion() {
 case_install() {
 	make -s -C "$top" O="$O" DESTDIR="$T/dest" PREFIX=/usr install >"$T/log" 2>&1 || fail "$(tail -n 5 "$T/log")"
 	local f
-	for f in bin/capsule share/man/man1/capsule.1 share/man/man5/capsule.5 share/bash-completion/completions/capsule; do
+	for f in bin/capsule share/man/man1/capsule.1 share/man/man5/capsule.5 share/bash-completion/completions/capsule \
+		share/doc/capsule/policy.yaml lib/systemd/system/capsule-watch.service; do
 		[ -s "$T/dest/usr/$f" ] || fail "$f was not installed"
 	done
 	expect_status 0 "$T/dest/usr/bin/capsule" --version

@@ -51,3 +51,40 @@ case_policy_refused() {
 	expect_status 1 "$CAPSULE" policy check "$T/p.yaml"
 	one_line "p.yaml:5: bytes: 900GiB is too much; from 64KiB to 1048576KiB can be"
 }
+
+# The unit's commands are ones that there are, with the prefix of the installation; the pre-check says no to a bad file.
+case_policy_unit() {
+	local line word words n=0
+	make -s -C "$top" O="$O" DESTDIR="$T/dest" PREFIX=/usr install >"$T/log" 2>&1 || fail "$(tail -n 5 "$T/log")"
+	cp "$T/dest/usr/lib/systemd/system/capsule-watch.service" "$T/unit"
+	! grep /usr/local "$T/unit" || fail 'another prefix is in it'
+	cp "$top/examples/policy.yaml" "$T/policy.yaml"
+	while IFS= read -r line; do
+		line=${line#*=}
+		case $line in
+		'/usr/bin/capsule policy check '*)
+			words=${line#/usr/bin/capsule } words=${words//\/etc\/capsule/$T}
+			# shellcheck disable=SC2086
+			expect_status 0 "$CAPSULE" $words
+			echo '- nonsense' >"$T/policy.yaml"
+			# shellcheck disable=SC2086
+			expect_status 1 "$CAPSULE" $words
+			cp "$top/examples/policy.yaml" "$T/policy.yaml"
+			;;
+		'/usr/bin/capsule watch '*)
+			for word in $line; do
+				case $word in --*) "$CAPSULE" complete watch | cut -f 1 | grep -x -- "$word" >/dev/null || fail "watch has no $word" ;; esac
+			done
+			;;
+		'kill -HUP '*) ;;
+		*) fail "what is '$line'?" ;;
+		esac
+		n=$((n + 1))
+	done < <(grep -E '^Exec' "$T/unit")
+	[ $n -eq 4 ] || fail "$n commands"
+	command -v systemd-analyze >/dev/null || return 0
+	sed -i "s,/usr/bin/capsule,$CAPSULE," "$T/unit"
+	mv "$T/unit" "$T/capsule-watch.service"
+	systemd-analyze verify --man=no "$T/capsule-watch.service" >"$T/out" 2>&1 || fail "$(cat "$T/out")"
+	! grep 'capsule-watch.service' "$T/out" || fail "$(cat "$T/out")"
+}
