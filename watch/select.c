@@ -26,9 +26,19 @@ struct running {
 	char *id, *name, *image;
 };
 
+/* Sockets that listen on a policy's ports in one network: reading them takes as long as all the rest. */
+struct listeners {
+	const struct policy *policy;
+	ino_t network;
+	struct map sockets;	/* by inode */
+	struct listeners *next;
+};
+
 struct surroundings {
 	struct running *list;
 	size_t n;
+	struct listeners *listeners;
+	struct map known;	/* (inode, policy): of processes that are watched */
 };
 
 /* ---- containers ------------------------------------------------------------------- */
@@ -121,6 +131,14 @@ void surroundings_free(struct surroundings *s)
 		return;
 	for (size_t i = 0; i < s->n; i++)
 		running_free(&s->list[i]);
+	while (s->listeners) {
+		struct listeners *l = s->listeners;
+
+		s->listeners = l->next;
+		map_clear(&l->sockets);
+		free(l);
+	}
+	map_clear(&s->known);
 	free(s->list);
 	free(s);
 }
@@ -205,7 +223,7 @@ static void find_listeners(const struct policy_select *s, pid_t pid, const char 
 }
 
 struct looking {
-	struct map listeners;
+	const struct listeners *listeners;
 	bool found;
 };
 
@@ -214,21 +232,69 @@ static void see_fd(void *ctx, pid_t pid, int fd, const struct stat *st, int flag
 	struct looking *l = ctx;
 
 	(void)pid, (void)fd, (void)flags;
-	l->found |= S_ISSOCK(st->st_mode) && map_get(&l->listeners, st->st_ino, 0);
+	l->found |= S_ISSOCK(st->st_mode) && map_get(&l->listeners->sockets, st->st_ino, 0);
 }
 
-static bool listens(const struct policy_select *s, pid_t pid)
+static struct listeners *listeners_of(struct surroundings *s, const struct policy *p, pid_t pid)
 {
-	struct looking l = { .found = !s->nports };
+	struct listeners *l;
+	struct stat st;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	if (stat(path, &st) < 0)
+		return NULL;
+	for (l = s->listeners; l; l = l->next)
+		if (l->policy == p && l->network == st.st_ino)
+			return l;
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return NULL;
+	*l = (struct listeners){ .policy = p, .network = st.st_ino, .next = s->listeners };
+	find_listeners(&p->select, pid, "tcp", &l->sockets);
+	find_listeners(&p->select, pid, "tcp6", &l->sockets);
+	s->listeners = l;
+	return l;
+}
+
+static bool somebody_is_unknown(const struct surroundings *s, const struct listeners *l)
+{
+	for (size_t i = 0; i < l->sockets.room; i++)
+		if (l->sockets.slots[i].value && !map_get(&s->known, l->sockets.slots[i].a, (uintptr_t)l->policy))
+			return true;
+	return false;
+}
+
+static bool listens(struct surroundings *s, const struct policy *p, pid_t pid)
+{
+	struct looking l = { .found = !p->select.nports };
 
 	if (l.found)
 		return true;
-	find_listeners(s, pid, "tcp", &l.listeners);
-	find_listeners(s, pid, "tcp6", &l.listeners);
-	if (l.listeners.used)
+	l.listeners = listeners_of(s, p, pid);
+	if (l.listeners && somebody_is_unknown(s, l.listeners))
 		proc_each_open(pid, see_fd, &l);
-	map_clear(&l.listeners);
 	return l.found;
+}
+
+struct knowing {
+	struct surroundings *s;
+	const struct policy *p;
+};
+
+static void see_known(void *ctx, pid_t pid, int fd, const struct stat *st, int flags)
+{
+	const struct knowing *k = ctx;
+
+	(void)pid, (void)fd, (void)flags;
+	if (S_ISSOCK(st->st_mode))
+		map_put(&k->s->known, st->st_ino, (uintptr_t)k->p, k->s);
+}
+
+void surroundings_known(struct surroundings *s, const struct policy *p, pid_t pid)
+{
+	if (p->select.nports)
+		proc_each_open(pid, see_known, &(struct knowing){ s, p });
 }
 
 /* ---- the rest --------------------------------------------------------------------------- */
@@ -262,6 +328,8 @@ static bool has_binary(const struct policy_select *s, pid_t pid)
 	char path[64], exe[PATH_MAX];
 	ssize_t n;
 
+	if (!s->binary.n)
+		return true;
 	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
 	n = readlink(path, exe, sizeof(exe) - 1);
 	if (n <= 0)
@@ -286,7 +354,7 @@ static bool in_cgroup(const struct policy_select *s, char *cgroups)
 	return false;
 }
 
-bool select_matches(const struct policy *p, pid_t pid, const struct surroundings *s)
+bool select_matches(const struct policy *p, pid_t pid, struct surroundings *s)
 {
 	const struct policy_select *sel = &p->select;
 	bool wants_cgroup = sel->cgroup.n || sel->container.n || sel->image.n;
@@ -296,5 +364,5 @@ bool select_matches(const struct policy *p, pid_t pid, const struct surroundings
 	_cleanup_free_ char *cgroups = wants_cgroup ? cgroups_of(pid) : NULL;
 	if (wants_cgroup && (!cgroups || !container_matches(p, container_of(s, cgroups)) || !in_cgroup(sel, cgroups)))
 		return false;
-	return listens(sel, pid);
+	return listens(s, p, pid);
 }

@@ -42,6 +42,20 @@ static bool is_for(const struct policy *p, const struct request *r)
 	return !p->select.nports;
 }
 
+/* So many good ones in each period. */
+static bool is_sample(struct target *t, size_t i, uint64_t now)
+{
+	const struct policy *p = t->policies[i].policy;
+
+	if (!p->healthy.count)
+		return false;
+	if (!t->policies[i].period || now - t->policies[i].period >= p->healthy.period) {
+		t->policies[i].period = now;
+		t->policies[i].samples = 0;
+	}
+	return t->policies[i].samples++ < p->healthy.count;
+}
+
 static void on_moment(struct target *t, const struct moment *m, const char *why)
 {
 	for (size_t i = 0; i < t->npolicies; i++) {
@@ -51,6 +65,8 @@ static void on_moment(struct target *t, const struct moment *m, const char *why)
 			continue;
 		if (conditions_hold(t->policies[i].conditions, m))
 			want(t, p, m, why);
+		else if (m->kind == MOMENT_REQUEST && is_sample(t, i, m->time))
+			want(t, p, m, "healthy");
 	}
 }
 
@@ -157,6 +173,7 @@ int target_add_policy(struct target *t, const struct policy *p, struct err *err)
 	if (!cs)
 		return err_set(err, ENOMEM, "out of memory");
 	t->policies[t->npolicies].policy = p;
+	t->policies[t->npolicies].period = t->policies[t->npolicies].samples = 0;
 	t->policies[t->npolicies++].conditions = cs;
 	return 0;
 }
@@ -174,7 +191,7 @@ static enum armed_level level_at(const struct target *t, int64_t now)
 	for (size_t i = 0; i < t->npolicies; i++) {
 		const struct policy *p = t->policies[i].policy;
 
-		if (p->capture.level != LEVEL_METADATA && now - t->armed_at < (int64_t)p->capture.ttl)
+		if (p->capture.level == LEVEL_PAYLOAD && now - t->armed_at < (int64_t)p->capture.ttl)
 			return ARMED_PAYLOAD;
 	}
 	return ARMED_METADATA;

@@ -16,7 +16,7 @@ struct wanted {
 	const struct policy *policy;
 	bool is_request;
 	struct request request;
-	const char *why;	/* "request", "exit", "call", "trigger": how the capsule's recording ended */
+	const char *why;	/* "request", "healthy", "exit", "call", "trigger": how the capsule's recording ended */
 	bool gone;		/* the program has ended */
 	int32_t status;
 };
@@ -36,6 +36,7 @@ struct target {
 	struct {
 		const struct policy *policy;
 		struct conditions *conditions;
+		uint64_t period, samples;	/* of good requests: when it began, how many since */
 	} policies[TARGET_POLICIES];
 	size_t nwaiting;
 	struct wanted waiting[TARGET_WAITING];

@@ -286,7 +286,7 @@ static struct target *target_of(const struct watch *w, pid_t pid)
 	return NULL;
 }
 
-static void find_candidates(struct watch *w, const struct surroundings *s, struct candidates *cs)
+static void find_candidates(struct watch *w, struct surroundings *s, struct candidates *cs)
 {
 	struct dirent *d;
 
@@ -332,6 +332,9 @@ static void find(struct watch *w)
 
 	if (!s)
 		return;
+	for (struct target *t = w->targets; t; t = t->next)
+		for (size_t i = 0; i < t->npolicies; i++)
+			surroundings_known(s, t->policies[i].policy, t->root);
 	find_candidates(w, s, &cs);
 	for (size_t i = 0; i < cs.n; i++) {
 		struct target *t = target_of(w, cs.pids[i]);
@@ -430,6 +433,19 @@ static int open_stores(const struct policies *ps, struct err *err)
 	return 0;
 }
 
+/* What a policy asks for and this recorder does not do. */
+static void say_missing(struct watch *w)
+{
+	for (size_t i = 0; i < w->policies->n; i++) {
+		const struct policy *p = &w->policies->list[i];
+
+		if (condition_has(&p->when, WHEN_RETRANSMITS))
+			say(w, "%s: tcp.retransmits is not looked at: that condition never holds", p->name);
+		if (p->capture.level == LEVEL_HASHES)
+			say(w, "%s: level hashes is kept as level metadata, without the hashes", p->name);
+	}
+}
+
 /* Whom they mean is found anew; histories stay. */
 static void reload(struct watch *w)
 {
@@ -449,6 +465,7 @@ static void reload(struct watch *w)
 	policies_free(w->policies);
 	w->policies = ps;
 	find(w);
+	say_missing(w);
 	note(w, "policies", NULL, w->opts->policies, "policies", ps->n);
 	say(w, "%s was read again: %zu polic%s", w->opts->policies, ps->n, ps->n == 1 ? "y" : "ies");
 }
@@ -572,6 +589,7 @@ int watch_run(const struct watch_opts *opts, struct watch_result *ret, struct er
 		return -err->code;
 	setpriority(PRIO_PROCESS, 0, -5);
 	note(&w, "start", NULL, opts->policies, "policies", w.policies->n);
+	say_missing(&w);
 	say(&w, "%s: %zu polic%s", opts->policies, w.policies->n, w.policies->n == 1 ? "y" : "ies");
 	loop(&w);
 	return 0;

@@ -131,3 +131,6 @@ row 'curl of 5 MB, record' "$(ms "$curl_native")" "$(ms "$curl_record") (×$(rat
 images_rows
 row 'curl of 5 MB, replay' "$(ms "$curl_native")" "$(ms "$curl_replay") (×$(ratio "$curl_replay" "$curl_native"))" ''
 print_workloads
+
+echo
+"$top/tests/bench/watch.sh"

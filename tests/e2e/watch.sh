@@ -113,8 +113,6 @@ load() {
 	PY
 }
 
-limit_watch_request=240 limit_watch_trigger=240 limit_watch_limits=240 limit_watch_bounded=240
-
 # ---- one request -------------------------------------------------------------------------------
 
 # Among many: its own reading of clocks and random numbers, none of the others'.
@@ -187,6 +185,72 @@ case_watch_latency() {
 	stop_watch
 	the_capsule latency
 	answers_again latency 1
+}
+
+# An event loop, in two workers.
+case_watch_nginx() {
+	needs nginx
+	PORT=$(free_port)
+	mkdir "$T/nginx"
+	cat >"$T/nginx/nginx.conf" <<-CONF
+		daemon off; pid $T/nginx/pid; error_log $T/nginx/error.log; worker_processes 2;
+		events { worker_connections 64; }
+		http {
+			access_log off; default_type text/plain;
+			client_body_temp_path $T/nginx/body; proxy_temp_path $T/nginx/proxy; fastcgi_temp_path $T/nginx/fastcgi;
+			uwsgi_temp_path $T/nginx/uwsgi; scgi_temp_path $T/nginx/scgi;
+			server {
+				listen 127.0.0.1:$PORT;
+				location /fail { return 503 "\$msec \$uri\n"; }
+				location / { return 200 "\$msec \$uri\n"; }
+			}
+		}
+	CONF
+	start nginx.log nginx -p "$T/nginx" -c "$T/nginx/nginx.conf"
+	wait_for listens 127.0.0.1 "$PORT"
+	policy fives "port: $PORT" request '{any: [{http.status: ">= 500"}]}'
+	start_watch
+	load 20
+	get /fail >/dev/null
+	load 20
+	wait_for has_capsules 1
+	stop_watch
+	the_capsule nginx
+	shows_again nginx
+}
+
+# It fails for what another server said.
+case_watch_upstream() {
+	needs redis-server
+	python3 -c 'import redis' 2>/dev/null || skip "python3-redis is not installed"
+	start_redis
+	PORT=$(free_port)
+	cat >"$T/service.py" <<-PY
+		import http.server, os, redis, time
+		class Handler(http.server.BaseHTTPRequestHandler):
+		    protocol_version = "HTTP/1.1"
+		    def do_GET(self):
+		        n = redis.Redis(host="127.0.0.1", port=$REDIS).incr("n")
+		        body = b"%d %f %s\n" % (n, time.time(), os.urandom(4).hex().encode())
+		        self.send_response(500 if n == 13 else 200)
+		        self.send_header("Content-Length", str(len(body)))
+		        self.end_headers()
+		        self.wfile.write(body)
+		    def log_message(self, *a):
+		        pass
+		http.server.ThreadingHTTPServer(("127.0.0.1", $PORT), Handler).serve_forever()
+	PY
+	start service.log /usr/bin/python3 "$T/service.py"
+	wait_for listens 127.0.0.1 "$PORT"
+	policy fives "port: $PORT" request '{any: [{http.status: ">= 500"}]}'
+	start_watch
+	for _ in $(seq 15); do get / >/dev/null; done
+	wait_for has_capsules 1
+	stop_watch
+	the_capsule upstream
+	"$CAPSULE" show --events "$T/upstream.cap" >"$T/events"
+	[ "$(grep -c 'INCRBY' "$T/events")" = 1 ] || fail "not one question: $(cat "$T/events")"
+	shows_again upstream
 }
 
 # ---- a process ------------------------------------------------------------------------------------
@@ -284,6 +348,34 @@ case_watch_bounded() {
 	the_capsule bounded
 	"$CAPSULE" show --events "$T/bounded.cap" >"$T/events"
 	! grep -q '/good1 ' "$T/events" || fail "the first request is there yet"
+}
+
+# One good request, beside the bad ones.
+case_watch_healthy() {
+	start_service
+	policy fives "port: $PORT" request '{any: [{http.status: ">= 500"}]}' '' 'healthy_sample: 1 per 10m'
+	start_watch
+	load 20
+	get /fail >/dev/null
+	wait_for has_capsules 2
+	sleep 0.5
+	stop_watch
+	[ "$(capsules | wc -l)" = 2 ] || fail "$(capsules)"
+	! grep -q 'no capsule' "$T/watch.log" || fail "$(cat "$T/watch.log")"
+}
+
+# What is older than may be goes.
+case_watch_expires() {
+	start_service
+	policy fives "port: $PORT" request '{any: [{http.status: ">= 500"}]}' '' 'retention: 1h'
+	mkdir -m 700 "$T/store"
+	touch -d '2 hours ago' "$T/store/fives-20200101T000000Z-1-1.cap" "$T/store/other-20200101T000000Z-1-1.cap"
+	touch "$T/store/fives-20200101T000000Z-1-2.cap"
+	start_watch
+	wait_for grep -q 'is removed' "$T/watch.log"
+	stop_watch
+	[ "$(capsules | wc -l)" = 2 ] || fail "left: $(capsules)"
+	grep -q '"event":"expired"' "$T/store/audit.log" || fail "the log: $(cat "$T/store/audit.log")"
 }
 
 # ---- levels ---------------------------------------------------------------------------------------------
