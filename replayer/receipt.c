@@ -61,6 +61,8 @@ static void reservations(FILE *f, const struct recording *rec, const struct verd
 		fprintf(f, ", %llu request%s on another of several kept connections to one place", (unsigned long long)v->swapped,
 			plural(v->swapped));
 	/* What starts every program reads it, to no effect: only where something differs is it worth a word. */
+	if (v->first.set && !v->cycles && v->untrapped)
+		fprintf(f, ", and this machine does not trap readings of the cycle counter");
 	if (v->first.set && v->cycles)
 		fprintf(f, ", %llu reading%s of the cycle counter, which is not recorded", (unsigned long long)v->cycles,
 			plural(v->cycles));

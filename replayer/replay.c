@@ -531,6 +531,7 @@ void replay_run(struct recording *rec, const struct replay_options *opts, struct
 	v->wall_ns = now_ns() - r.start;
 	v->memory = most_memory();
 	sandbox_free(r.sb);
+	v->untrapped = v->first.set && !v->cycles && !sandbox_traps_cycles();
 	take_usage(v);
 	park_free(&r);
 	order_free(&r);

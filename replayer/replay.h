@@ -103,6 +103,7 @@ struct verdict {
 	uint64_t between;		/* readings of clocks and synthetic files by threads, between the recorded ones */
 	uint64_t swapped;		/* idle connections to one place that were used for each other */
 	uint64_t cycles;		/* readings of the CPU's cycle counter, which no record has */
+	bool untrapped;			/* something differs, and whether such a reading did is not known */
 	uint64_t served;		/* readings, bytes, ...: answers that came from the capsule */
 	uint64_t wall_ns;
 	uint64_t cpu_ns, peak_bytes;	/* of all processes of the guest together, of the largest one */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/doctor.h"
 
+#include "sandbox/sandbox.h"
+
 #include "format/cleanup.h"
 #include "format/io.h"
 
@@ -275,6 +277,11 @@ static int has_fsgsbase(struct err *err)
 	return 0;
 }
 
+static int has_cycle_trap(struct err *err)
+{
+	return sandbox_traps_cycles() ? 0 : err_set(err, ENOTSUP, "programs can read it here whatever the kernel says");
+}
+
 #define AS_ROOT "run it as root, or: setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v capsule)"
 
 const struct doctor_check doctor_checks[] = {
@@ -311,5 +318,7 @@ const struct doctor_check doctor_checks[] = {
 	  has_timens, "boot a kernel built with CONFIG_TIME_NS=y" },
 	{ DOCTOR_REPLAY, false, "FSGSBASE", "without it each clock reading is a system call", has_fsgsbase,
 	  "boot without nofsgsbase, on a CPU that has it" },
+	{ DOCTOR_REPLAY, false, "cycle counter", "without its trap a program that reads it (rdtsc) sees this machine's",
+	  has_cycle_trap, "replay outside of this virtual machine, or in another hypervisor's" },
 	{ 0 }
 };

@@ -19,6 +19,7 @@
 #include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/personality.h>
@@ -171,6 +172,27 @@ static int prepare(const struct setup *s, int *ready, struct err *err)
 	if (s->spec->trap_cycles)
 		prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0);
 	return 0;
+}
+
+bool sandbox_traps_cycles(void)
+{
+#ifdef __x86_64__
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		signal(SIGSEGV, SIG_DFL);
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);	/* no core */
+		if (prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0) == 0)
+			__asm__ volatile("rdtsc" : : : "rax", "rdx");
+		_exit(0);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return pid < 0 || !WIFEXITED(status);
+#else
+	return false;
+#endif
 }
 
 void guest_main(const struct setup *s)

@@ -107,6 +107,9 @@ int sandbox_exec_error(const struct sandbox *sb);
  */
 void sandbox_free(struct sandbox *sb);
 
+/* Does this machine let the cycle counter be trapped (trap_cycles)? Some hypervisors let every guest read it. */
+bool sandbox_traps_cycles(void);
+
 /* Has a sandbox's /dev the device @path? */
 bool sandbox_has_device(const char *path);
 

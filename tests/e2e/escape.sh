@@ -175,8 +175,7 @@ case_too_much() {
 # Lies in the memory that it shares with the supervisor, memory that changes while it is read, and none at all.
 limit_lies=200
 case_lies() {
-	# Without rdfsbase there is no shim (AT_HWCAP2's second bit), and its memory is not mapped.
-	[ $(($(LD_SHOW_AUXV=1 /bin/true | sed -n 's/^AT_HWCAP2: *//p') & 2)) -eq 0 ] || tries shim
+	! has_shim || tries shim
 	tries shimfile
 	tries races
 }

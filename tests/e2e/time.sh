@@ -77,11 +77,15 @@ case_cycle_counter() {		# not in the record, but the same in all replays, and re
 	record cycles "$BIN/cycles"
 	grep -q 'child: 1' "$T/cycles.out" || fail "$(cat "$T/cycles.out")"
 	replays_the_same cycles
-	[ "$(receipt cycles cycle_counter)" -gt 1000 ] || fail "the receipt says $(receipt cycles cycle_counter)"
 	record shown "$BIN/cycles" print
 	replay_once shown
 	[ "$REPLAY_STATUS" -eq 1 ] || { why_not shown; fail "it can't be the same"; }
 	(as_stranger "$CAPSULE" replay "$T/shown.cap" >/dev/null 2>"$T/says") || :
+	if "$CAPSULE" doctor 2>&1 | grep 'programs can read it here' >/dev/null; then	# some hypervisors: then that is said
+		grep -q 'this machine does not trap readings of the cycle counter' "$T/says" || fail "$(cat "$T/says")"
+		return
+	fi
+	[ "$(receipt cycles cycle_counter)" -gt 1000 ] || fail "the receipt says $(receipt cycles cycle_counter)"
 	grep -q 'readings of the cycle counter, which is not recorded' "$T/says" || fail "$(cat "$T/says")"
 	first=$(cat "$T/shown.replay.out")
 	replay_once shown
@@ -95,6 +99,7 @@ case_clocks_of_static_code() {
 		[ -x "$BIN/$program" ] || { echo "$program could not be built"; continue; }
 		record "$program" "$BIN/$program" 10
 		ALLOW=misses replays_the_same "$program"
+		has_shim || continue
 		replay_once "$program" -- "$BIN/$program" 500000
 		grep -q EXIT-SUCCESS "$T/$program.replay.out" || { why_not "$program"; fail "$program did not come to its end"; }
 		took_at_most "$program" 1000

@@ -23,6 +23,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -332,6 +333,15 @@ static bool have(const char *program)
 	return access(path, X_OK) == 0;
 }
 
+/* Without rdfsbase every reading is a call, which what follows counts. */
+static void needs_shim(void)
+{
+	if (getauxval(AT_HWCAP2) & 2)	/* HWCAP2_FSGSBASE */
+		return;
+	print_message("programs can't read their fs base here\n");
+	skip();
+}
+
 static void check_print(const char *program)
 {
 	struct run run = { 0 };
@@ -359,12 +369,14 @@ static void check_print(const char *program)
 
 static void serves_a_dynamic_program(void **state)
 {
+	needs_shim();
 	(void)state;
 	check_print("dynamic");
 }
 
 static void serves_a_static_program(void **state)
 {
+	needs_shim();
 	(void)state;
 	if (!have("static"))
 		skip();
@@ -374,6 +386,7 @@ static void serves_a_static_program(void **state)
 /* musl reads its clocks by the vDSO too. */
 static void serves_musl(void **state)
 {
+	needs_shim();
 	(void)state;
 	if (!have("musl"))
 		skip();
@@ -382,6 +395,7 @@ static void serves_musl(void **state)
 
 static void a_forked_child_has_its_own_stream(void **state)
 {
+	needs_shim();
 	struct run run = { 0 };
 	_cleanup_fd_ int fd = prepare(&run, 2, 3);
 
@@ -396,6 +410,7 @@ static void a_forked_child_has_its_own_stream(void **state)
 
 static void a_vforked_child_does_not_use_its_parents(void **state)
 {
+	needs_shim();
 	struct run run = { 0 };
 	_cleanup_fd_ int fd = prepare(&run, 2, 3);
 
@@ -410,6 +425,7 @@ static void a_vforked_child_does_not_use_its_parents(void **state)
 /* The threads run one after the other, and so on the same stack with the same fs base. */
 static void a_thread_has_its_own_stream(void **state)
 {
+	needs_shim();
 	static const char want[] = "main 1005000000000\na 2005000000000\na 2005000000007\nb 3005000000000\n"
 				   "b 3005000000007\nc 4005000000000\nc 4005000000007\nmain 1005000000007\n";
 	struct run run = { .eager = true };
@@ -444,6 +460,7 @@ static void more_threads_than_the_table_holds(void **state)
 
 static void goes_on_across_exec_and_past_the_end(void **state)
 {
+	needs_shim();
 	struct run run = { 0 };
 	struct streams_total t;
 	_cleanup_fd_ int fd = prepare(&run, 1, 3);
@@ -470,7 +487,8 @@ static void without_the_file_every_reading_is_a_call(void **state)
 	assert_string_equal(run.text, "before 1005000000000\nbefore 1005000000007\nafter 1005000000014\n"
 				      "after 1005000001014\n");
 	assert_false(run.injected.shim);
-	assert_string_equal(run.injected.why, strerror(ENOENT));
+	if (getauxval(AT_HWCAP2) & 2)
+		assert_string_equal(run.injected.why, strerror(ENOENT));
 	assert_int_equal(run.notified, 4);
 	assert_int_equal(run.marked, 0);
 	streams_free(run.streams);
@@ -491,6 +509,7 @@ static void puts_the_random_bytes(void **state)
 /* The guest is stopped and continued while it is being worked on; it must come through, and no other signal may kill it early. */
 static void signals_meanwhile_are_kept(void **state)
 {
+	needs_shim();
 	static const int sigs[] = { SIGSTOP, SIGWINCH, SIGTERM };
 
 	(void)state;
@@ -511,6 +530,7 @@ static void signals_meanwhile_are_kept(void **state)
 /* Its death is left to the main loop to see. */
 static void killed_meanwhile(void **state)
 {
+	needs_shim();
 	struct run run = { .signal = SIGKILL };
 	_cleanup_fd_ int fd = prepare(&run, 1, 3);
 
@@ -524,6 +544,7 @@ static void killed_meanwhile(void **state)
 /* A comparison for people to read; machines differ too much to assert it. */
 static void is_as_fast_as_the_vdso(void **state)
 {
+	needs_shim();
 	struct run plain = { .vdso = true }, shim = { 0 };
 	_cleanup_fd_ int fd = prepare(&plain, 1, 1);
 
