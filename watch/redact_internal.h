@@ -120,6 +120,7 @@ struct redactor {
 	struct table tokens;		/* of a token */
 	uint32_t *first;		/* by hash of the first REDACT_ELSEWHERE bytes: 1 + secret */
 	uint64_t nplaces;
+	size_t longest;			/* secret */
 	bool latin;			/* some secret has characters that ISO 8859-1 has, too */
 	char **list;			/* what was done */
 };

@@ -425,6 +425,8 @@ static int settle(struct redactor *r, uint32_t i, struct err *err)
 		return -err->code;
 	for (size_t k = 0; k < s->len; k++)
 		r->latin |= s->plain[k] == 0xc2 || s->plain[k] == 0xc3;
+	if (s->len > r->longest)
+		r->longest = s->len;
 	if (s->len >= REDACT_ELSEWHERE) {
 		h = first_of(s->plain);
 		s->next = r->first[h];
@@ -656,16 +658,64 @@ static int find_plain(struct redactor *r, uint32_t body, struct err *err)
 	return ret;
 }
 
-static int find_coded(struct redactor *r, uint32_t body, enum coding c, size_t from, size_t to, struct err *err)
+/* Is there anything in it that stands for something else? */
+static bool has_high(const uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (p[i] >= 0x80)
+			return true;
+	return false;
+}
+
+static bool is_coded(enum coding c, const uint8_t *p, size_t len)
+{
+	switch (c) {
+	case CODE_PERCENT:
+		return memchr(p, '%', len) || memchr(p, '+', len);
+	case CODE_JSON:
+		return memchr(p, '\\', len);
+	case CODE_LATIN1:
+		return has_high(p, len);
+	default:
+		return true;
+	}
+}
+
+/* The secrets that begin before @stop in [@from, @to). @next: a unit's beginning at @stop or behind it. */
+static int find_window(struct redactor *r, uint32_t body, enum coding c, size_t from, size_t stop, size_t to, size_t *next, struct err *err)
 {
 	_cleanup_(view_clear) struct view v = { 0 };
 	int ret = view_of(&v, &r->bodies.at[body], from, to, c, err);
 
-	for (size_t i = 0; ret == 0 && i + REDACT_ELSEWHERE <= v.len; i++) {
-		const struct secret *s = secret_at(r, v.data + i, v.len - i, SIZE_MAX);
+	*next = to;
+	for (size_t i = 0; ret == 0 && i < v.len; i++) {
+		const struct secret *s;
 
+		if (v.unit[i] >= stop && stop < to) {
+			*next = v.unit[i];
+			break;
+		}
+		s = secret_at(r, v.data + i, v.len - i, SIZE_MAX);
 		if (s)
 			ret = found(r, body, c, &v, i, s, err);
+	}
+	return ret;
+}
+
+/* In windows, which hold the longest secret in its longest form: a view takes twenty times the bytes that it is of. */
+static int find_coded(struct redactor *r, uint32_t body, enum coding c, size_t from, size_t to, struct err *err)
+{
+	enum { WINDOW = 256 << 10, LONGEST_FORM = 6 };
+	size_t behind = LONGEST_FORM * r->longest + 12;
+	int ret = 0;
+
+	while (ret == 0 && from < to) {
+		size_t stop = to - from > WINDOW ? from + WINDOW : to, end = to - stop > behind ? stop + behind : to;
+
+		if (is_coded(c, r->bodies.at[body].data + from, end - from))
+			ret = find_window(r, body, c, from, stop, end, &from, err);
+		else
+			from = stop;
 	}
 	return ret;
 }
@@ -687,14 +737,6 @@ static int find_base64(struct redactor *r, uint32_t body, struct err *err)
 	return ret;
 }
 
-static bool has_high(const uint8_t *p, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (p[i] >= 0x80)
-			return true;
-	return false;
-}
-
 static int find_in_body(struct redactor *r, uint32_t body, struct err *err)
 {
 	const struct body b = r->bodies.at[body];
@@ -703,11 +745,9 @@ static int find_in_body(struct redactor *r, uint32_t body, struct err *err)
 		return 0;
 	if (find_plain(r, body, err) < 0)
 		return -err->code;
-	if ((memchr(b.data, '%', b.len) || memchr(b.data, '+', b.len)) && find_coded(r, body, CODE_PERCENT, 0, b.len, err) < 0)
+	if (find_coded(r, body, CODE_PERCENT, 0, b.len, err) < 0 || find_coded(r, body, CODE_JSON, 0, b.len, err) < 0)
 		return -err->code;
-	if (memchr(b.data, '\\', b.len) && find_coded(r, body, CODE_JSON, 0, b.len, err) < 0)
-		return -err->code;
-	if (r->latin && has_high(b.data, b.len) && find_coded(r, body, CODE_LATIN1, 0, b.len, err) < 0)
+	if (r->latin && find_coded(r, body, CODE_LATIN1, 0, b.len, err) < 0)
 		return -err->code;
 	return find_base64(r, body, err);
 }
