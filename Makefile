@@ -80,6 +80,10 @@ demo: deps
 	$(submake) all
 	@O=$O tests/demo.sh
 
+demo-watch: test-deps
+	$(submake) all
+	@O=$O tests/demo-watch.sh
+
 # $O/asan holds the same code with the sanitizers in it.
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 test: test-deps
@@ -186,7 +190,7 @@ install: all man
 clean:
 	rm -rf $O
 
-.PHONY: all clean deps test-deps demo test bench soak unit reader corpus programs bench-programs fuzz fuzzers man install
+.PHONY: all clean deps test-deps demo demo-watch test bench soak unit reader corpus programs bench-programs fuzz fuzzers man install
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(wildcard $O/*.d $O/*/*.d $O/*/*/*.d)

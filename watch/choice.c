@@ -45,7 +45,7 @@ static bool in_time(const struct choice *c, uint64_t number)
 	return number >= c->from && number <= c->to;
 }
 
-/* Who touched the connection; who only accepted it is no worker. */
+/* Who heard or said something on the connection; who accepted it and asked for its name is no worker. */
 static int find_workers(struct choice *c, const struct history *h)
 {
 	struct history_at at;
@@ -60,7 +60,7 @@ static int find_workers(struct choice *c, const struct history *h)
 		c->alone &= !is_others(c, e);
 		if (accepts(c, e))
 			c->acceptor = e->task;
-		else if (is_its(c, e))
+		else if (is_its(c, e) && sc_is_payload(sc_table[e->call.nr].fate))
 			rc = add_worker(c, e->task);
 		else if (e->kind == EV_FORK && works(c, e->task))
 			rc = add_worker(c, e->fork.child);	/* it works for its maker */

@@ -458,7 +458,11 @@ static void reload(struct watch *w)
 		say(w, "%s; the policies stay what they were", err.text);
 		return;
 	}
+	keep_all(w);
 	for (struct target *t = w->targets; t; t = t->next) {
+		if (t->nwaiting)
+			say(w, "process %d: %zu capsules were waited for by policies that are no more", (int)t->root, t->nwaiting);
+		w->result->suppressed += t->nwaiting;
 		target_drop_policies(t);
 		t->armed_at = now_of(CLOCK_BOOTTIME);
 	}

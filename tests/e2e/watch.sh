@@ -4,7 +4,7 @@
 
 # ---- a service, its policy, its recorder -------------------------------------------------
 
-# start_service [SERVER CLASS]: threads; /fail answers 500, /slow takes 3 s, /crash ends the process, /refused asks who is not there.
+# start_service [SERVER CLASS]: threads; /fail answers 500, /slow takes 6 s, /crash ends the process, /refused asks who is not there.
 start_service() {
 	PORT=$(free_port)
 	cat >"$T/service.py" <<-'PY'
@@ -13,7 +13,7 @@ start_service() {
 		    protocol_version = "HTTP/1.1"
 		    def answer(self, said=b""):
 		        if self.path.startswith("/slow"):
-		            time.sleep(3)
+		            time.sleep(6)
 		        if self.path.startswith("/crash"):
 		            os.abort()
 		        if self.path.startswith("/refused"):
@@ -61,11 +61,20 @@ policy() {
 	for line in "${@:6}"; do echo "    $line" >>"$T/policy.yaml"; done
 }
 
+# As wait_for, for a minute: capsules are written beside everything else, at low priority.
+wait_long() {
+	for _ in $(seq 600); do
+		"$@" >/dev/null 2>&1 && return
+		sleep 0.1
+	done
+	fail "waited in vain for: $* -- $(cat "$T/watch.log")"
+}
+
 start_watch() {	# [OPTION]...
 	needs_recording
 	"$CAPSULE" watch --socket "$T/socket" "$@" "$T/policy.yaml" 2>"$T/watch.log" &
 	WATCH=$!
-	wait_for grep -q 'watching' "$T/watch.log"
+	wait_long grep -q 'watching' "$T/watch.log"
 }
 
 stop_watch() {
@@ -95,7 +104,7 @@ shows_again() {
 	expect_status 1 as_stranger "$CAPSULE" check "$T/$1.cap"
 }
 
-get() { curl -sS --max-time 10 "http://127.0.0.1:$PORT$1"; }
+get() { curl -sS --max-time 30 "http://127.0.0.1:$PORT$1"; }
 
 # load N [PATH]: N requests, each on a connection of its own, four at a time.
 load() {
@@ -124,7 +133,7 @@ case_watch_request() {
 	load 50
 	get /fail/this >"$T/answer" &
 	load 50
-	wait_for has_capsules 1
+	wait_long has_capsules 1
 	load 20
 	stop_watch
 	state_of "$SERVICE" >"$T/after"
@@ -133,6 +142,8 @@ case_watch_request() {
 	"$CAPSULE" show --events "$T/request.cap" >"$T/events"
 	! grep -q /good "$T/events" || fail "it has others' requests: $(grep /good "$T/events" | head -n 3)"
 	grep -q 'GET /fail/this' "$T/events" || fail "it has not its own: $(cat "$T/events")"
+	"$CAPSULE" show "$T/request.cap" >"$T/show"
+	grep -q '^fidelity *complete' "$T/show" || fail "show: $(cat "$T/show")"
 	take_away "$T/service.py"
 	shows_again request
 	grep -q 'http.status=500' "$T/err" || fail "check says: $(cat "$T/err")"
@@ -166,7 +177,7 @@ case_watch_keepalive() {
 		s.sendall(b"GET /third HTTP/1.1\r\nHost: x\r\n\r\nGET /fourth HTTP/1.1\r\nHost: x\r\n\r\n")
 		assert b"200" in answer()[0] and b"200" in answer()[0]
 	PY
-	wait_for has_capsules 1
+	wait_long has_capsules 1
 	stop_watch
 	the_capsule keepalive
 	"$CAPSULE" show --events "$T/keepalive.cap" >"$T/events"
@@ -177,11 +188,11 @@ case_watch_keepalive() {
 # A request that takes too long; a service without threads.
 case_watch_latency() {
 	start_service HTTPServer
-	policy slow "port: $PORT" request '{any: [{latency: "> 2s"}]}'
+	policy slow "port: $PORT" request '{any: [{latency: "> 5s"}]}'
 	start_watch
 	load 20
 	get /slow >/dev/null
-	wait_for has_capsules 1
+	wait_long has_capsules 1
 	stop_watch
 	the_capsule latency
 	answers_again latency 1
@@ -213,7 +224,7 @@ case_watch_nginx() {
 	load 20
 	get /fail >/dev/null
 	load 20
-	wait_for has_capsules 1
+	wait_long has_capsules 1
 	stop_watch
 	the_capsule nginx
 	shows_again nginx
@@ -245,7 +256,7 @@ case_watch_upstream() {
 	policy fives "port: $PORT" request '{any: [{http.status: ">= 500"}]}'
 	start_watch
 	for _ in $(seq 15); do get / >/dev/null; done
-	wait_for has_capsules 1
+	wait_long has_capsules 1
 	stop_watch
 	the_capsule upstream
 	"$CAPSULE" show --events "$T/upstream.cap" >"$T/events"
@@ -262,7 +273,7 @@ case_watch_crash() {
 	start_watch
 	load 5
 	get /crash >/dev/null 2>&1 || :
-	wait_for has_capsules 1
+	wait_long has_capsules 1
 	stop_watch
 	the_capsule crash
 	"$CAPSULE" show "$T/crash.cap" >"$T/show"
@@ -281,7 +292,7 @@ case_watch_call() {
 	sleep 0.5
 	[ -z "$(capsules)" ] || fail "two were enough"
 	get /refused >/dev/null
-	wait_for has_capsules 1
+	wait_long has_capsules 1
 	stop_watch
 	the_capsule call
 	"$CAPSULE" show --events "$T/call.cap" >"$T/events"
@@ -300,7 +311,7 @@ case_watch_trigger() {
 	expect_status 1 as_stranger "$CAPSULE" trigger --socket "$T/socket" asked
 	expect_status 0 "$CAPSULE" trigger --socket "$T/socket" asked
 	grep -q '^1 scope' "$T/out" || fail "it says: $(cat "$T/out")"
-	wait_for has_capsules 1
+	wait_long has_capsules 1
 	stop_watch
 	the_capsule trigger
 	answers_again trigger 20
@@ -316,7 +327,7 @@ case_watch_limits() {
 	sed -i '/^- name: rare/,$ s/cool_down: 0s, per_hour: 100/cool_down: 1h, per_hour: 100/' "$T/policy.yaml"
 	start_watch
 	load 100 /fail
-	wait_for has_capsules 4
+	wait_long has_capsules 4
 	sleep 1
 	stop_watch
 	[ "$(capsules 'few-*' | wc -l)" = 3 ] || fail "max_capsules: $(capsules)"
@@ -343,7 +354,7 @@ case_watch_bounded() {
 	[ $((after - before)) -lt 4096 ] || fail "it grew from $before to $after KiB"
 	[ "$after" -lt $((1024 + 32768)) ] || fail "it has $after KiB beside the ring"
 	"$CAPSULE" trigger -q --socket "$T/socket" asked
-	wait_for has_capsules 1
+	wait_long has_capsules 1
 	stop_watch
 	the_capsule bounded
 	"$CAPSULE" show --events "$T/bounded.cap" >"$T/events"
@@ -357,7 +368,7 @@ case_watch_healthy() {
 	start_watch
 	load 20
 	get /fail >/dev/null
-	wait_for has_capsules 2
+	wait_long has_capsules 2
 	sleep 0.5
 	stop_watch
 	[ "$(capsules | wc -l)" = 2 ] || fail "$(capsules)"
@@ -372,7 +383,7 @@ case_watch_expires() {
 	touch -d '2 hours ago' "$T/store/fives-20200101T000000Z-1-1.cap" "$T/store/other-20200101T000000Z-1-1.cap"
 	touch "$T/store/fives-20200101T000000Z-1-2.cap"
 	start_watch
-	wait_for grep -q 'is removed' "$T/watch.log"
+	wait_long grep -q 'is removed' "$T/watch.log"
 	stop_watch
 	[ "$(capsules | wc -l)" = 2 ] || fail "left: $(capsules)"
 	grep -q '"event":"expired"' "$T/store/audit.log" || fail "the log: $(cat "$T/store/audit.log")"
@@ -388,7 +399,7 @@ case_watch_metadata() {
 	start_watch
 	get /a-secret-word >"$T/answer"
 	"$CAPSULE" trigger -q --socket "$T/socket" asked
-	wait_for has_capsules 1
+	wait_long has_capsules 1
 	stop_watch
 	the_capsule metadata
 	"$CAPSULE" show --events "$T/metadata.cap" >"$T/events"
@@ -407,7 +418,7 @@ case_watch_ttl() {
 	sleep 2
 	get /a-secret-word >"$T/answer"
 	"$CAPSULE" trigger -q --socket "$T/socket" asked
-	wait_for has_capsules 1
+	wait_long has_capsules 1
 	stop_watch
 	the_capsule ttl
 	"$CAPSULE" show --events "$T/ttl.cap" >"$T/events"
@@ -422,7 +433,7 @@ case_watch_redacts() {
 	policy fives "port: $PORT" request '{any: [{http.status: ">= 500"}]}' '' "redact: [{header: [authorization]}, {json: [\$.card]}, {env: '*_TOKEN'}]"
 	start_watch
 	curl -sS -o "$T/answer" -H 'Authorization: Bearer abcdefsecret987' -H 'Content-Type: application/json' -d '{"card": "4111111111111111"}' "http://127.0.0.1:$PORT/fail"
-	wait_for has_capsules 1
+	wait_long has_capsules 1
 	stop_watch
 	the_capsule redacts
 	python3 "$top/tests/frames.py" "$T/redacts.cap" abcdefsecret987 4111111111111111 tokenintheenvironment77 || fail "a secret is in the file"
@@ -441,15 +452,15 @@ case_watch_reload() {
 	cp "$T/policy.yaml" "$T/good.yaml"
 	echo '- name: bad' >>"$T/policy.yaml"
 	kill -HUP "$WATCH"
-	wait_for grep -q 'stay what they were' "$T/watch.log"
+	wait_long grep -q 'stay what they were' "$T/watch.log"
 	get /fail >/dev/null
-	wait_for has_capsules 1
+	wait_long has_capsules 1
 	sed 's/>= 500/== 200/' "$T/good.yaml" >"$T/policy.yaml"
 	kill -HUP "$WATCH"
-	wait_for grep -q 'was read again' "$T/watch.log"
+	wait_long grep -q 'was read again' "$T/watch.log"
 	get /fail >/dev/null
 	get /good >/dev/null
-	wait_for has_capsules 2
+	wait_long has_capsules 2
 	sleep 0.5
 	stop_watch
 	[ "$(capsules | wc -l)" = 2 ] || fail "$(capsules)"
@@ -462,11 +473,11 @@ case_watch_comers() {
 	start_watch
 	kill "$SERVICE"
 	wait "$SERVICE" 2>/dev/null || :
-	wait_for grep -q 'no longer watched' "$T/watch.log"
+	wait_long grep -q 'no longer watched' "$T/watch.log"
 	start again.log /usr/bin/python3 "$T/service.py" "$PORT" ThreadingHTTPServer
-	wait_for grep -q "watching pid ${SERVERS[-1]}" "$T/watch.log"
+	wait_long grep -q "watching pid ${SERVERS[-1]}" "$T/watch.log"
 	get /fail >/dev/null
-	wait_for has_capsules 1
+	wait_long has_capsules 1
 	stop_watch
 	the_capsule comers
 	shows_again comers
