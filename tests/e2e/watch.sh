@@ -389,6 +389,24 @@ case_watch_expires() {
 	grep -q '"event":"expired"' "$T/store/audit.log" || fail "the log: $(cat "$T/store/audit.log")"
 }
 
+# A ring that is far too small: nobody waits, nothing fails, and what is lost is told.
+case_watch_overflow() {
+	start_service
+	policy asked "port: $PORT" process '{any: [{trigger: manual}]}'
+	start_watch --ring 64K
+	kill -STOP "$WATCH"
+	load 60
+	kill -CONT "$WATCH"
+	load 5
+	"$CAPSULE" trigger -q --socket "$T/socket" asked
+	wait_long has_capsules 1
+	stop_watch
+	grep -q ' [1-9][0-9]* records lost' "$T/watch.log" || fail "nothing was lost: $(cat "$T/watch.log")"
+	the_capsule overflow
+	"$CAPSULE" show "$T/overflow.cap" >"$T/show"
+	grep -q 'hole: lost' "$T/show" || fail "it does not say so: $(cat "$T/show")"
+}
+
 # ---- levels ---------------------------------------------------------------------------------------------
 
 # Without a level that a policy raises no byte of what is said is anywhere, and the capsule says so.
