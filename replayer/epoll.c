@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -145,18 +146,30 @@ static int add_outside(struct replay *r, const struct rec_call *rc, struct epoll
 	return 0;
 }
 
-struct epolled *epoll_begin(struct replay *r, const struct call *c, const struct rec_call *rc, bool *private)
+/* What is in the set that @c waits on. */
+static struct epolled *look_into(struct replay *r, const struct call *c)
 {
 	_cleanup_(cleanup_epolled) struct epolled *e = calloc(1, sizeof(*e));
-	uint64_t said = (uint64_t)rc->call->ret;
 
-	if (!e || said > c->args[2] || said > MAX_EVENTS)
+	if (!e)
 		return NULL;
 	e->max = c->args[2] < MAX_EVENTS ? c->args[2] : MAX_EVENTS;
 	e->own = calloc(e->max, sizeof(*e->own));
 	e->outside = calloc(e->max, sizeof(*e->outside));
 	e->places = calloc(e->max, sizeof(*e->places));
-	if (!e->own || !e->outside || !e->places || read_entries(r, c, e) < 0 || add_outside(r, rc, e) < 0 || e->noutside > said)
+	if (!e->own || !e->outside || !e->places || read_entries(r, c, e) < 0)
+		return NULL;
+	return TAKE_PTR(e);
+}
+
+struct epolled *epoll_begin(struct replay *r, const struct call *c, const struct rec_call *rc, bool *private)
+{
+	uint64_t said = (uint64_t)rc->call->ret;
+
+	if (said > c->args[2] || said > MAX_EVENTS)
+		return NULL;
+	_cleanup_(cleanup_epolled) struct epolled *e = look_into(r, c);
+	if (!e || add_outside(r, rc, e) < 0 || e->noutside > said)
 		return NULL;
 	e->wanted = said - e->noutside;
 	*private = e->signals && !e->noutside;
@@ -227,4 +240,35 @@ bool epoll_complete(struct call *c, struct epolled *e, bool enough)
 	if (guest_write(c->t->tid, c->args[1], all, n * sizeof(*all)) < 0)
 		c->ret = -EFAULT;
 	return true;
+}
+
+bool epoll_holds(struct replay *r, const struct call *c, const struct rec_call *rc)
+{
+	_cleanup_(cleanup_epolled) struct epolled *e = look_into(r, c);
+
+	return !e || add_outside(r, rc, e) == 0;
+}
+
+bool is_from_outside(const struct replay *r, const struct rec_call *rc)
+{
+	const struct ev_seg *s = call_seg(rc->call, SEG_READY);
+	uint32_t pair[2];
+	int64_t n = 0;
+
+	for (size_t i = 0; s && s->data && i + sizeof(pair) <= s->len; i += sizeof(pair)) {
+		memcpy(pair, s->data + i, sizeof(pair));
+		n += pair[0] && pair[0] < r->rec->nobjects && !r->rec->objects[pair[0]].inner;
+	}
+	return n && n == rc->call->ret;
+}
+
+bool epoll_inside(struct replay *r, struct call *c)
+{
+	if (!is_epoll(c))
+		return false;
+	_cleanup_(cleanup_epolled) struct epolled *e = look_into(r, c);
+	if (!e || e->signals || !e->max)
+		return false;
+	e->wanted = 1;
+	return epoll_complete(c, e, false);
 }

@@ -170,6 +170,27 @@ static bool same_poll(struct replay *r, const struct call *c, const struct rec_c
 	return true;
 }
 
+static bool is_epoll_nr(unsigned int nr)
+{
+	return family(nr) == SYS_epoll_wait;
+}
+
+bool is_epoll(const struct call *c)
+{
+	return is_epoll_nr(c->nr);
+}
+
+static bool only_looks(unsigned int nr, const uint64_t args[6])
+{
+	return (nr == SYS_epoll_wait || nr == SYS_epoll_pwait) && (int)args[3] == 0;
+}
+
+bool looks_too_early(const struct replay *r, const struct call *c, const struct rec_call *rc)
+{
+	return only_looks(c->nr, c->args) && is_epoll_nr(rc->call->nr) && rc->call->ret > 0 && !only_looks(rc->call->nr, rc->call->args) &&
+	       has_company(r, c->t->slot);
+}
+
 static bool same_call(struct replay *r, const struct call *c, const struct rec_call *rc, const struct live *l,
 		      const struct socket_kind *kind)
 {
@@ -192,7 +213,7 @@ static bool same_call(struct replay *r, const struct call *c, const struct rec_c
 	case SC_OPEN: case SC_PATH: case SC_RUN:
 		return false;
 	case SC_WAIT:
-		return family(c->nr) != SYS_poll || same_poll(r, c, rc);
+		return family(c->nr) == SYS_poll ? same_poll(r, c, rc) : !looks_too_early(r, c, rc);
 	case SC_SERVE:
 		return same_question(c, rc->call) && (!sc_table[c->nr].fd || same_object(r, c, rc, l, kind));
 	case SC_TIMER:
@@ -214,6 +235,12 @@ bool weighty(const struct rec_call *rc)
 	fate = sc_table[rc->call->nr].fate;
 	return ((fate == SC_READ || fate == SC_WRITE) && rc->object && rc->call->ret > 0) ||
 	       (fate == SC_NET && rc->made);
+}
+
+/* Who only looks whether there is something does not get what a wait was told. */
+static bool weighty_or_told(const struct rec_call *rc)
+{
+	return weighty(rc) || (rc->call->ret > 0 && sc_table[rc->call->nr].fate == SC_WAIT && call_seg(rc->call, SEG_READY));
 }
 
 bool is_mark(const struct rec_call *rc)
@@ -286,9 +313,9 @@ const struct rec_call *match_look(const struct question *q, const struct rec_tas
 	return NULL;
 }
 
-static bool is_epoll(const struct call *c)
+bool is_look_in_vain(const struct rec_call *rc)
 {
-	return family(c->nr) == SYS_epoll_wait;
+	return rc->call && rc->call->ret == -EAGAIN && sc_table[rc->call->nr].fate == SC_READ;
 }
 
 /* role_wanted: the same as @rec's next on an outside object, or the same set's next word that something is ready. */
@@ -298,7 +325,9 @@ static uint32_t wanted(void *ctx, const struct rec_task *rec, size_t at)
 	size_t seen;
 	const struct rec_call *rc = match_look(q, rec, at, is_mark, &seen);
 
-	if (!rc)
+	if (!rc || is_look_in_vain(rc))
+		return UINT32_MAX;
+	if (sc_table[q->c->nr].fate == SC_READ && rc->call->nr == q->c->nr && rc->call->args[2] != q->c->args[2])
 		return UINT32_MAX;
 	if (is_epoll(q->c) && (rc->call->ret <= 0 || rc->call->args[0] != q->c->args[0]))
 		return UINT32_MAX;
@@ -346,6 +375,17 @@ void match_begin(struct replay *r, struct call *c)
 		start_up_ends(r, c, begun_with, &q);
 }
 
+/* Is @rc read of @l only after a wait that told of it? */
+static bool is_told_of(const struct gtask *t, const struct rec_call *rc, const struct live *l)
+{
+	const struct rec_call *before;
+
+	for (size_t i = t->cursor; (before = task_call(t->rec, i)) && before != rc; i++)
+		if (before->call && was_ready(before, l->id))
+			return true;
+	return false;
+}
+
 /*
  * What a start left behind (a word among its processes) ends a wait that was
  * recorded with something else: the recorded one is still to come.
@@ -368,16 +408,22 @@ const struct rec_call *match_call(struct replay *r, struct call *c, const struct
 	int fate = sc_table[c->nr].fate;
 	bool light = fate == SC_SERVE || fate == SC_WAIT || fate == SC_SLEEP || fate == SC_TIMER || (!l && !kind) ||
 		     (l && is_anytime(l->rec));
+	bool (*stop)(const struct rec_call *);
 	const struct rec_call *rc;
 	size_t seen;
 
 	if (t->goroutine)
 		return goroutine_match(r, c, l, kind);
-	if (tells_role(&q) && !match_look(&q, t->rec, t->cursor, is_mark, &seen))
+	if (tells_role(&q) && !match_look(&q, t->rec, t->cursor, is_mark, &seen)) {
 		role_take(r, t, wanted, &q);
-	rc = match_look(&q, t->rec, t->cursor, light ? weighty : NULL, &seen);
+		light |= fate == SC_READ && has_company(r, t->slot) && looks_in_vain(c, l);
+	}
+	stop = is_epoll(c) && only_looks(c->nr, c->args) ? weighty_or_told : weighty;
+	rc = match_look(&q, t->rec, t->cursor, light ? stop : NULL, &seen);
 	if (!rc)
 		return waits_on(&q, t);
+	if (fate == SC_READ && l && is_told_of(t, rc, l) && looks_in_vain(c, l))
+		return NULL;	/* once more than recorded, before that is told */
 	t->let_go = 0;
 	for (; task_call(t->rec, t->cursor) != rc; t->cursor++)
 		if (rc->call->ret == -EINTR)
@@ -392,6 +438,21 @@ const struct rec_call *match_call(struct replay *r, struct call *c, const struct
 	return rc;
 }
 
+/* A thread that has a number of its own here asks what others asked of themselves. */
+static bool asks_of_itself(const struct replay *r, const struct call *c, const struct rec_answer *a)
+{
+	const struct rec_task *asked = &r->rec->tasks[a->task];
+	struct call as = *c;
+
+	if (sc_table[c->nr].arg[0].kind != SC_VAL || (uint32_t)a->rc.call->args[0] != asked->tid)
+		return false;
+	for (size_t i = 1; i < r->rec->ntasks; i++)
+		if (r->rec->tasks[i].tid == (uint32_t)c->args[0])
+			return false;
+	as.args[0] = asked->tid;
+	return same_question(&as, a->rc.call);
+}
+
 const struct rec_call *match_any(struct replay *r, const struct call *c)
 {
 	const struct rec_task *own = c->t->rec;
@@ -401,7 +462,7 @@ const struct rec_call *match_any(struct replay *r, const struct call *c)
 	for (size_t i = 0; i < r->rec->nanswers; i++) {
 		const struct rec_answer *a = r->rec->answers[i];
 
-		if (a->rc.call->nr != c->nr || !same_question(c, a->rc.call))
+		if (a->rc.call->nr != c->nr || (!same_question(c, a->rc.call) && !asks_of_itself(r, c, a)))
 			continue;
 		if (own && a->task == own->id)
 			return &a->rc;

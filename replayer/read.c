@@ -209,6 +209,11 @@ static bool only_looks(const struct call *c)
 	return (flags & MSG_DONTWAIT) || (fd >= 0 && (fcntl(fd, F_GETFL) & O_NONBLOCK));
 }
 
+bool looks_in_vain(const struct call *c, const struct live *l)
+{
+	return l && !l->direct && l->released <= l->heard && only_looks(c);
+}
+
 /* Beyond the record, or out of its order. */
 static void read_unmatched(struct replay *r, struct call *c, struct live *l)
 {

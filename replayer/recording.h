@@ -71,6 +71,7 @@ struct rec_task {
 	uint32_t goroutine;		/* it is no thread, but that goroutine, by its number; 0: it is one */
 	uint32_t begins;		/* with which function; 0: not known */
 	bool managed;			/* a process' first task: its program's tasks are goroutines, as far as was read */
+	bool threads;			/* a process' first task: it had several */
 	bool thread, exited, group_exit;
 	int32_t status;			/* of its exit */
 	uint32_t born_order;		/* place of its start among all events */

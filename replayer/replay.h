@@ -13,6 +13,7 @@
  *	ahead.c    the recording is read on, and let go
  *	order.c    what must keep its order among tasks
  *	turns.c    what comes in, in its turn among tasks
+ *	parts.c    which of several threads is about to do what
  *	goroutines.c tasks that a runtime puts on threads
  *	park.c, pace.c        waits and sleeps that have to wait for others
  *	timed.c    waits inside, with a time limit
@@ -161,6 +162,7 @@ struct gtask {
 	struct gtask *carrier;		/* the thread that ran it last; NULL: it plays no part yet */
 	bool sure;			/* it made calls that only its recorded counterpart made */
 	bool makes_thread;		/* the task that it is about to make is a thread */
+	const struct rec_task *unborn;	/* it is none, but holds a part for this one, which was not started here yet; NULL: it is one */
 	size_t let_go;			/* 1 + the place of its last matched call, a wait that the kernel was to end; 0: it was none */
 };
 
@@ -354,6 +356,11 @@ struct question {
 /* Its counterpart among @rec's calls, from @at on; not beyond a call that @stop names. @seen: how many it is away. */
 const struct rec_call *match_look(const struct question *q, const struct rec_task *rec, size_t at,
 				  bool (*stop)(const struct rec_call *), size_t *seen);
+bool is_epoll(const struct call *c);
+/* Does one of several threads only look whether there is something, where it waited for it when recorded?  It will do so yet. */
+bool looks_too_early(const struct replay *r, const struct call *c, const struct rec_call *rc);
+/* A recorded read that did not wait, and found nothing: how often threads do that is chance. */
+bool is_look_in_vain(const struct rec_call *rc);
 /* A recorded call that moved something: changed code that makes a call of little weight must not jump over it. */
 bool weighty(const struct rec_call *rc);
 /* Of an attached recording: is @c what a recorded task did next? Then its task, which has no part yet, begins that one's. */
@@ -402,6 +409,16 @@ typedef uint32_t (*role_wanted)(void *ctx, const struct rec_task *rec, size_t at
 bool role_take(struct replay *r, struct gtask *t, role_wanted wanted, void *ctx);
 /* Two tasks change roles. */
 void role_exchange(struct replay *r, struct gtask *a, struct gtask *b);
+
+/* Somebody who holds the part of @rec, which was not started here. NULL: no memory. */
+struct gtask *task_unborn(struct replay *r, pid_t tgid, const struct rec_task *rec);
+
+/* ---- parts.c ---- */
+/*
+ * Is it not clear yet whose part the thread plays that makes @c?  Where it is another's, it has that one's role.
+ * @now: it is not going to become any clearer.
+ */
+bool part_is_open(struct replay *r, struct call *c, bool now);
 
 /* ---- goroutines.c ---- */
 /* Those that play recorded parts: the tasks, and behind them the goroutines. */
@@ -472,6 +489,8 @@ bool content_again(struct replay *r, struct call *c, struct live *l);
 bool content_kept(struct replay *r, struct call *c, const char *path);
 
 /* ---- read.c, write.c ---- */
+/* Is @c, on @l (may be NULL), a read that does not wait, while there is nothing to be read? */
+bool looks_in_vain(const struct call *c, const struct live *l);
 void answer_read(struct replay *r, struct call *c);
 void answer_write(struct replay *r, struct call *c);
 /* Is it said on a connection that is to have another one's part, which is not free yet? */
@@ -528,6 +547,12 @@ struct epolled *epoll_begin(struct replay *r, const struct call *c, const struct
 /* Gives it, if the guest's own descriptors that it tells of are ready, or @enough and anything is. */
 bool epoll_complete(struct call *c, struct epolled *e, bool enough);
 void epolled_free(struct epolled *e);	/* NULL is fine */
+/* Is everything from outside that @rc told of in the set that @c waits on? */
+bool epoll_holds(struct replay *r, const struct call *c, const struct rec_call *rc);
+/* Did the wait tell of nothing but outside objects? */
+bool is_from_outside(const struct replay *r, const struct rec_call *rc);
+/* Is something of the guest's own ready in the set that @c waits on?  Then @c is answered with that alone. */
+bool epoll_inside(struct replay *r, struct call *c);
 
 /* ---- turns.c ---- */
 /* Is @c about to get what @rc got?  A read of the guest's own has nothing to wait for. */
@@ -536,10 +561,17 @@ bool turn_is_meant(struct replay *r, const struct call *c, const struct rec_call
 bool turn_brings(const struct rec_call *rc);
 /* True: @c was kept until it is its turn. */
 bool turn_keep(struct replay *r, struct call *c);
+/* Is a call of @t kept whose part is known? */
+bool turn_waits(const struct replay *r, const struct gtask *t);
 void turns_look(struct replay *r);
 void turns_free(struct replay *r);
 /* Has everybody but @self done what was recorded before event @order? */
 bool others_are_past(const struct replay *r, const struct gtask *self, uint32_t order);
+/*
+ * All rest, and what the others have not done of it is what threads do as often as chance has it; asked when they have
+ * had time to do it.
+ */
+bool others_rest_past(struct replay *r, const struct gtask *self, uint32_t order);
 /* Has everybody? */
 bool all_are_past(const struct replay *r, uint32_t order);
 

@@ -226,15 +226,27 @@ bool signals_next(struct replay *r)
 	return true;
 }
 
+/* Is one that is due since then to wait yet?  However long the others compute, they do what was recorded before it. */
+static bool may_wait(const struct replay *r, uint64_t since)
+{
+	uint64_t now = now_ns();
+
+	for (const struct gtask *t = r->tasks; t && now - since >= PATIENCE_NS; t = t->next)
+		if (!t->exited && t->moved > since)
+			since = t->moved;
+	return now - since < PATIENCE_NS;
+}
+
 static void waiting_look(struct replay *r)
 {
 	struct waiting *w = r->waiting;
 
-	bool patient = w && now_ns() - w->since < PATIENCE_NS;
+	bool patient = w && may_wait(r, w->since);
 
 	if (!w || (patient && is_on_its_way(r, w->t->tgid)) || (r->opts->real_speed && !pace_is_time(r, w->time)))
 		return;
-	if (!patient || r->opts->real_speed || (others_are_past(r, w->t, w->order) && waits_are_past(r, w->t, w->order) && !call_waits(r)))
+	if (!patient || r->opts->real_speed || others_rest_past(r, w->t, w->order) ||
+	    (others_are_past(r, w->t, w->order) && waits_are_past(r, w->t, w->order) && !call_waits(r)))
 		signals_next(r);
 }
 
@@ -360,6 +372,13 @@ static bool waits_for_signal(const struct replay *r, const struct gtask *t)
 	return task_sleeps(t) || waits > 5 * PATIENCE_NS;
 }
 
+static bool is_due(struct replay *r, const struct gtask *t)
+{
+	uint32_t order = task_call(t->rec, t->cursor)->order;
+
+	return all_are_past(r, order) || others_rest_past(r, t, order) || !may_wait(r, t->signals_since);
+}
+
 void signals_look(struct replay *r)
 {
 	waiting_look(r);
@@ -370,8 +389,8 @@ void signals_look(struct replay *r)
 			t->signals_due = 0;	/* the task's next call came first, and took them along */
 			continue;
 		}
-		if (t->kept || (is_on_its_way(r, t->tgid) && now_ns() - t->signals_since < PATIENCE_NS) || !waits_for_signal(r, t) || call_waits(r) || (!all_are_past(r, task_call(t->rec, t->cursor)->order) &&
-					now_ns() - t->signals_since < PATIENCE_NS))
+		if (t->kept || (is_on_its_way(r, t->tgid) && now_ns() - t->signals_since < PATIENCE_NS) || !waits_for_signal(r, t) ||
+		    call_waits(r) || !is_due(r, t))
 			continue;
 		/* One by one: the kernel makes one of two that wait. */
 		signals_due(r, t);

@@ -507,6 +507,7 @@ static int add_fork(struct recording_private *p, const struct event *e, struct e
 	if (!t)
 		return -err->code;
 	p->r.tasks[e->fork.child].process = e->fork.thread ? t->process : e->fork.child;
+	p->r.tasks[t->process].threads |= e->fork.thread;
 	if (e->fork.goroutine)
 		return 0;
 	if (!e->fork.thread)

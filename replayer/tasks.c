@@ -55,6 +55,29 @@ static struct gtask *task_add(struct replay *r, pid_t tid, pid_t tgid, const str
 	return t;
 }
 
+struct gtask *task_unborn(struct replay *r, pid_t tgid, const struct rec_task *rec)
+{
+	struct gtask *t = task_add(r, 0, tgid, rec);
+
+	if (t) {
+		t->exited = true;
+		t->unborn = rec;
+	}
+	return t;
+}
+
+/* The part that is held for it may be another's by now. */
+static void take_held_part(struct replay *r, struct gtask *t)
+{
+	for (struct gtask *o = r->tasks; o; o = o->next)
+		if (o->unborn == t->rec && o != t) {
+			t->rec = NULL;
+			role_exchange(r, t, o);
+			o->unborn = NULL;
+			return;
+		}
+}
+
 struct gtask *task_first(struct replay *r, pid_t tid)
 {
 	struct gtask *t;
@@ -136,6 +159,7 @@ static void born(struct replay *r, struct gtask *parent)
 		t->rec = rec;
 		t->slot = rec->id;
 		r->born[rec->id] = true;
+		take_held_part(r, t);
 	}
 	t->known = true;
 	t->shim = parent->shim;

@@ -29,19 +29,59 @@ struct early {
 	struct gtask *t;
 	uint32_t order;		/* UINT32_MAX: its counterpart is still to be read, see ahead_of() */
 	uint64_t since;		/* when all was done that comes before it; 0: not yet */
+	bool open;		/* whose part it is is not clear yet, parts.c; then @since is when it was kept */
 };
 
-bool others_are_past(const struct replay *r, const struct gtask *self, uint32_t order)
+/*
+ * How often one of several threads sleeps, waits for others, looks in vain, or
+ * asks for what is always there, is chance: a runtime's own do so while they wait.
+ */
+static bool is_chance(const struct rec_call *rc)
+{
+	int fate = rc->call ? sc_table[rc->call->nr].fate : SC_NOROW;
+
+	return rc->call && (rc->anytime || is_look_in_vain(rc) || fate == SC_SLEEP || (fate == SC_SERVE && !rc->object) ||
+			    (fate == SC_WAIT && !call_seg(rc->call, SEG_READY)));
+}
+
+static const struct rec_call *next_surely(const struct replay *r, const struct rec_task *t, size_t at)
+{
+	const struct rec_call *rc;
+
+	/* What lies beyond the window is not past. */
+	while ((rc = recording_call_at(r->rec, t, at)) && r->rec->tasks[t->process].threads && is_chance(rc))
+		at++;
+	return rc ? task_surely(t, at) : NULL;
+}
+
+static const struct rec_call *next_at_all(const struct replay *r, const struct rec_task *t, size_t at)
+{
+	(void)r;
+	return task_surely(t, at);
+}
+
+static bool are_past(const struct replay *r, const struct gtask *self, uint32_t order,
+		     const struct rec_call *(*next)(const struct replay *r, const struct rec_task *t, size_t at))
 {
 	const struct rec_call *rc;
 
 	for (const struct gtask *t = r->tasks; t; t = next_player(r, t))
-		if (t != self && !t->exited && t->rec && (rc = task_surely(t->rec, t->cursor)) && rc->order < order)
+		if (t != self && (!t->exited || t->unborn) && t->rec && (rc = next(r, t->rec, t->cursor)) && rc->order < order)
 			return false;
 	for (size_t i = 1; i < r->rec->ntasks; i++)
 		if (!r->born[i] && (rc = task_call(&r->rec->tasks[i], 0)) && rc->order < order)
 			return false;
 	return true;
+}
+
+bool others_are_past(const struct replay *r, const struct gtask *self, uint32_t order)
+{
+	return are_past(r, self, order, next_at_all);
+}
+
+bool others_rest_past(struct replay *r, const struct gtask *self, uint32_t order)
+{
+	return now_ns() - r->last_activity > QUIET_NS && are_past(r, self, order, next_surely) && tasks_asleep(r);
 }
 
 bool all_are_past(const struct replay *r, uint32_t order)
@@ -99,7 +139,7 @@ bool turn_is_meant(struct replay *r, const struct call *c, const struct rec_call
 	if (c->nr != rc->call->nr)
 		return false;
 	if (sc_table[c->nr].fate == SC_WAIT || sc_table[c->nr].fate == SC_SLEEP)
-		return true;
+		return !looks_too_early(r, c, rc);
 	l = object_of_fd(r, c, (int)c->args[0], NULL, NULL);
 	return l && l->id == rc->object;
 }
@@ -116,33 +156,62 @@ static bool is_due(struct replay *r, struct gtask *t, uint32_t order, uint64_t *
 	return others_rest(r, t) || now_ns() - *since > REST_NS;
 }
 
-static bool keep(struct replay *r, const struct call *c, uint32_t order, uint64_t since)
+/*
+ * Does the set that it waits on not hold yet what it was told of?  Another
+ * thread is to tell it to put that in; it may have been told of that in another wait.
+ */
+static bool is_premature(struct replay *r, const struct call *c)
+{
+	const struct rec_call *rc = next_call(c->t);
+
+	return rc && is_epoll(c) && has_company(r, c->t->slot) && turn_is_meant(r, c, rc) && rc->call->ret > 0 && !epoll_holds(r, c, rc);
+}
+
+static bool keep(struct replay *r, const struct call *c, struct early how)
 {
 	struct early *e = calloc(1, sizeof(*e));
 
 	if (!e)
 		return false;
-	*e = (struct early){ .n = *c->n, .t = c->t, .order = order, .since = since, .next = r->early };
+	*e = how;
+	e->n = *c->n;
+	e->t = c->t;
+	e->next = r->early;
 	r->early = e;
 	c->t->early = true;
 	return true;
 }
 
-bool turn_keep(struct replay *r, struct call *c)
+bool turn_waits(const struct replay *r, const struct gtask *t)
 {
-	const struct rec_call *rc;
+	for (const struct early *e = t->early ? r->early : NULL; e; e = e->next)
+		if (e->t == t)
+			return !e->open;
+	return false;
+}
+
+/* Its part is known. */
+static bool keep_until_due(struct replay *r, struct call *c)
+{
+	const struct rec_call *rc = next_call(c->t);
 	uint64_t since = 0;
 
-	if (!ahead_of(r, c) && keep(r, c, UINT32_MAX, 0))
-		return true;
-	rc = next_call(c->t);
 	if (!rc || !brings(c->t, rc) || r->rec->ntasks <= 2 || !turn_is_meant(r, c, rc))
 		return false;
-	if (is_due(r, c->t, rc->order, &since)) {
+	if (is_due(r, c->t, rc->order, &since) && !is_premature(r, c)) {
 		r->last_brought = c->t;
 		return false;
 	}
-	return keep(r, c, rc->order, since);
+	return keep(r, c, (struct early){ .order = rc->order, .since = since });
+}
+
+bool turn_keep(struct replay *r, struct call *c)
+{
+	if (!ahead_of(r, c) && keep(r, c, (struct early){ .order = UINT32_MAX }))
+		return true;
+	if (part_is_open(r, c, false) && keep(r, c, (struct early){ .order = UINT32_MAX, .open = true, .since = now_ns() }))
+		return true;
+	return keep_until_due(r, c);
 }
 
 static void let_in(struct replay *r, struct early **at)
@@ -219,6 +288,74 @@ static void send_back(struct replay *r)
 	}
 }
 
+static void take_out(struct replay *r, struct early *e)
+{
+	struct early **at = &r->early;
+
+	while (*at != e)
+		at = &(*at)->next;
+	*at = e->next;
+	e->t->early = false;
+}
+
+/* Of those whose part is open the one that was kept first: nobody else is going to make its call. */
+static bool settle_part(struct replay *r)
+{
+	struct early *first = NULL;
+	struct call c;
+
+	for (struct early *e = r->early; e; e = e->next)
+		if (e->open && (!first || e->since < first->since))
+			first = e;
+	if (!first)
+		return false;
+	take_out(r, first);
+	call_of(&c, &first->n, first->t);
+	part_is_open(r, &c, true);
+	if (!keep_until_due(r, &c))
+		call_take(r, &c);
+	free(first);
+	r->last_activity = now_ns();
+	return true;
+}
+
+/*
+ * One that waits for words from outside alone has been woken from inside: how often
+ * threads do that is chance, and others may wait for what it does then.
+ */
+static bool wake_from_inside(struct replay *r, struct early *e)
+{
+	struct call c;
+
+	call_of(&c, &e->n, e->t);
+	if (e->open || !epoll_inside(r, &c))
+		return false;
+	take_out(r, e);
+	call_respond(r, &c);
+	free(e);
+	r->last_activity = now_ns();
+	return true;
+}
+
+static bool wake_any(struct replay *r)
+{
+	for (struct early *e = r->early; e; e = e->next) {
+		const struct rec_call *rc = next_call(e->t);
+
+		if (rc && is_from_outside(r, rc) && wake_from_inside(r, e))
+			return true;
+	}
+	return false;
+}
+
+static bool early_is_premature(struct replay *r, struct early *e)
+{
+	struct call c;
+
+	call_of(&c, &e->n, e->t);
+	return !e->t->exited && is_premature(r, &c);
+}
+
 void turns_look(struct replay *r)
 {
 	if (r->early)
@@ -227,13 +364,24 @@ void turns_look(struct replay *r)
 		send_back(r);
 	while (r->early) {
 		struct early **first = first_of(r);
+		bool premature = early_is_premature(r, *first);
 
-		if ((*first)->t->exited || is_due(r, (*first)->t, (*first)->order, &(*first)->since)) {
+		if (premature && wake_from_inside(r, *first))
+			continue;
+		if ((*first)->t->exited || (!premature && is_due(r, (*first)->t, (*first)->order, &(*first)->since))) {
 			let_in(r, first);
 			continue;
 		}
-		if (now_ns() - r->last_activity < PATIENCE_NS || !tasks_asleep(r))
-			return;
+		if (premature || !others_rest_past(r, (*first)->t, (*first)->order)) {
+			uint64_t quiet = now_ns() - r->last_activity;
+
+			if (quiet < QUIET_NS || !tasks_asleep(r))
+				return;
+			if (wake_any(r) || settle_part(r))
+				continue;
+			if (quiet < PATIENCE_NS)
+				return;
+		}
 		let_in(r, first);
 		r->last_activity = now_ns();
 	}

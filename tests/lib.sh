@@ -149,6 +149,23 @@ start_peer() {
 	wait_for grep -q ready "$T/peer-$1.log"
 }
 
+# One that answers after a few milliseconds, in two parts, with something new each time: port $UP
+start_upstream() {
+	needs python3
+	UP=$(free_port)
+	start upstream.log python3 -c '
+import http.server, os, sys, time
+class H(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        body = ("answer to %s %s" % (self.path, os.urandom(4).hex())).encode()
+        time.sleep(0.002)
+        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
+    def log_message(self, *a): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()' "$UP"
+	wait_for listens 127.0.0.1 "$UP"
+}
+
 # ---- recording and replaying ------------------------------------------------------
 
 as_user() { local u=$1; shift; setpriv --reuid="$u" --regid="$(id -g "$u")" --clear-groups "$@"; }
@@ -335,4 +352,13 @@ ended() { [ "$STATUS" -eq "$1" ] || fail "it ended with $STATUS, not $1: $(head 
 compile_go() {
 	needs go
 	(cd "$T" && env GO111MODULE=off GOFLAGS= CGO_ENABLED=0 GOCACHE="$RUN/go-cache" GOPATH="$T/go" GOPROXY=off go build -o "$T/$1" "$T/$1.go") || fail "go build"
+}
+
+# A JVM looks into /tmp for the files of others and asks whether these still run (kill 0), which in a replay they do not.
+ALONE=-XX:-UsePerfData
+
+# compile_java CLASS: $T/CLASS.java into $T/CLASS.class
+compile_java() {
+	needs java javac
+	(cd "$T" && javac -d "$T" "$1.java") || fail "javac"
 }

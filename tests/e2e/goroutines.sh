@@ -66,23 +66,6 @@ go_server() {
 	compile_go server
 }
 
-# One that answers after a few milliseconds, in two parts, with something new each time: port $UP
-start_upstream() {
-	needs python3
-	UP=$(free_port)
-	start upstream.log python3 -c '
-import http.server, os, sys, time
-class H(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_GET(self):
-        body = ("answer to %s %s" % (self.path, os.urandom(4).hex())).encode()
-        time.sleep(0.002)
-        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
-    def log_message(self, *a): pass
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()' "$UP"
-	wait_for listens 127.0.0.1 "$UP"
-}
-
 # drive PORT CONNECTIONS REQUESTS: at once, each connection kept; every answer must be its request's own
 drive() {
 	python3 - "$@" <<-'PY' || fail "not all was served"

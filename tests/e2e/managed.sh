@@ -4,15 +4,6 @@
 
 # ---- Java -----------------------------------------------------------------------------
 
-# A JVM looks into /tmp for the files of others and asks whether these still run (kill 0), which in a replay they do not.
-ALONE=-XX:-UsePerfData
-
-# compile_java CLASS: $T/CLASS.java into $T/CLASS.class
-compile_java() {
-	needs java javac
-	(cd "$T" && javac -d "$T" "$1.java") || fail "javac"
-}
-
 case_java_hello() {
 	cat >"$T/Hello.java" <<-'JAVA'
 		public class Hello {
