@@ -497,6 +497,15 @@ static uint64_t first_behind(const struct series *q, uint64_t from, uint32_t ord
 	return from;
 }
 
+/* A thread that reads it more often than it did, and before it did so first. */
+static int64_t before_first(struct streams *s, const struct series *q)
+{
+	struct series now = { .clk = q->clk, .last = q->clk < SHIM_STREAMS ? s->start[q->clk] : 0 };
+
+	each(s, latest, &now);
+	return now.last;
+}
+
 static void reach(struct streams *s, const struct task *t, struct series *q, uint32_t from)
 {
 	uint64_t first_due = first_behind(q, q->first_due, from);
@@ -510,7 +519,7 @@ static void reach(struct streams *s, const struct task *t, struct series *q, uin
 	q->due = due;
 	pass(s, q, q->first_due);
 	q->cursor = q->first_due;
-	q->last = q->due > q->first ? recorded(q, q->due - 1)->ns : q->before;
+	q->last = q->due > q->first ? recorded(q, q->due - 1)->ns : q->first ? q->before : before_first(s, q);
 	q->until = q->due < q->count ? recorded(q, q->due)->ns : INT64_MAX;
 	if (q->shared)
 		fill_shelf(s, t, q);

@@ -69,9 +69,9 @@ served_by_java() {	# served_by_java EXECUTOR ID
 }
 
 # The random generator's bytes are taken in the order in which handlers come to it: on one thread, not in a pool, where that is in no record.
-limit_on_dispatcher=300
+limit_on_dispatcher=600
 case_on_dispatcher() { served_by_java null "java.util.UUID.randomUUID()"; }
-limit_fixed_pool=300
+limit_fixed_pool=600
 case_fixed_pool() { served_by_java 'Executors.newFixedThreadPool(4)' "asked.hashCode()"; }
-limit_cached_pool=300
+limit_cached_pool=600
 case_cached_pool() { served_by_java 'Executors.newCachedThreadPool()' "asked.hashCode()"; }

@@ -306,6 +306,23 @@ static void a_full_disk_is_reported(void **state)
 	assert_int_equal(err.code, ENOSPC);
 }
 
+static void before_its_first_reading_a_thread_is_where_the_others_are(void **state)
+{
+	struct world *w = *state;
+	struct err err = ERR_INIT;
+
+	streams_start(w->s, CLOCK_REALTIME, 1000000);
+	add(w, 2, CLOCK_REALTIME, 5000000);
+	assert_int_equal(streams_expect(w->s, 1, CLOCK_REALTIME, 1, &err), 0);
+	assert_int_equal(streams_add(w->s, 1, CLOCK_REALTIME, 9000000, 50, &err), 0);
+	publish(w);
+	takes(w, 2, CLOCK_REALTIME, 1, 5000000);
+	streams_reach(w->s, 1, 10, 40);
+	takes(w, 1, CLOCK_REALTIME, 0, 5000000 + SHIM_STEP);
+	streams_reach(w->s, 1, 40, 60);
+	takes(w, 1, CLOCK_REALTIME, 1, 9000000);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 int main(void)
 {
@@ -320,6 +337,7 @@ int main(void)
 		CASE(nonsense_from_the_guest_is_clamped),
 		CASE(a_file_that_the_guest_cut_off_does_not_kill_us),
 		CASE(tells_what_was_not_used_up),
+		CASE(before_its_first_reading_a_thread_is_where_the_others_are),
 		CASE(a_full_disk_is_reported),
 	};
 
