@@ -176,6 +176,7 @@ int streams_expect(struct streams *s, uint32_t number, uint32_t clk, uint64_t co
 		return no_memory(err);
 	q->all = count;
 	q->open = true;
+	q->last = q->before = clk < SHIM_STREAMS ? s->start[clk] : 0;
 	if (clk < SHIM_STREAMS)
 		add_shelf(s, t, q, count < SHELF ? count : SHELF);
 	return 0;
@@ -455,6 +456,15 @@ bool streams_wants(struct streams *s, uint32_t number, uint32_t clk)
 	return false;
 }
 
+/* A thread that reads it more often than it did, and before it did so first. */
+static int64_t before_first(struct streams *s, const struct series *q)
+{
+	struct series now = { .clk = q->clk, .last = q->clk < SHIM_STREAMS ? s->start[q->clk] : 0 };
+
+	each(s, latest, &now);
+	return now.last;
+}
+
 int streams_take(struct streams *s, uint32_t number, uint32_t clk, int64_t *ns)
 {
 	struct task *t = task_get(s, number);
@@ -471,6 +481,8 @@ int streams_take(struct streams *s, uint32_t number, uint32_t clk, int64_t *ns)
 		open_empty(s, t, q);
 	sync_cursor(s, t, q);
 	known = q->cursor < q->due;
+	if (!q->cursor && !q->due)
+		q->last = before_first(s, q);
 	*ns = reading(s, q);
 	q->cursor++;
 	if (q->shared && q->asks)
@@ -495,15 +507,6 @@ static uint64_t first_behind(const struct series *q, uint64_t from, uint32_t ord
 	while (from < q->count && recorded(q, from)->order < order)
 		from++;
 	return from;
-}
-
-/* A thread that reads it more often than it did, and before it did so first. */
-static int64_t before_first(struct streams *s, const struct series *q)
-{
-	struct series now = { .clk = q->clk, .last = q->clk < SHIM_STREAMS ? s->start[q->clk] : 0 };
-
-	each(s, latest, &now);
-	return now.last;
 }
 
 static void reach(struct streams *s, const struct task *t, struct series *q, uint32_t from)

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Java as people run it: its own HTTP server, with each of its executors.
+# Java as people run it: its own HTTP server and HTTP client.
 
-# server_of_java EXECUTOR ID: $T/Server.class, whose answers say when it was, and what the expression ID is
+# server_of_java EXECUTOR: $T/Server.class, whose answers have something new each time
 server_of_java() {
 	cat >"$T/Server.java" <<-JAVA
 		import com.sun.net.httpserver.*;
 		import java.net.InetSocketAddress;
-		import java.util.concurrent.*;
 		import java.util.concurrent.atomic.*;
 
 		public class Server {
@@ -17,7 +16,7 @@ server_of_java() {
 				server.createContext("/", exchange -> {
 					String asked = new String(exchange.getRequestBody().readAllBytes());
 					byte[] body = (exchange.getRequestURI() + " " + asked + " at " + System.currentTimeMillis() + " " + java.time.Instant.now() +
-						" id " + $2 + "\n").getBytes();
+						" id " + java.util.UUID.randomUUID() + "\n").getBytes();
 					exchange.sendResponseHeaders(200, body.length);
 					exchange.getResponseBody().write(body);
 					exchange.close();
@@ -54,24 +53,48 @@ drive() {
 	PY
 }
 
-served_by_java() {	# served_by_java EXECUTOR ID
+served_by_java() {	# served_by_java EXECUTOR
 	local port
 	needs python3
-	server_of_java "$1" "$2"
+	server_of_java "$1"
 	port=$(free_port)
 	serve server java $ALONE -cp "$T" Server "$port"
 	wait_for grep -q serving "$T/server.out"
-	drive "$port" 1 4
-	drive "$port" 5 6
+	drive "$port" 1 3
+	drive "$port" 5 4
 	end_server server java 143
 	says server '^served '
 	replays_the_same server
 }
 
-# The random generator's bytes are taken in the order in which handlers come to it: on one thread, not in a pool, where that is in no record.
 limit_on_dispatcher=600
-case_on_dispatcher() { served_by_java null "java.util.UUID.randomUUID()"; }
-limit_fixed_pool=600
-case_fixed_pool() { served_by_java 'Executors.newFixedThreadPool(4)' "asked.hashCode()"; }
-limit_cached_pool=600
-case_cached_pool() { served_by_java 'Executors.newCachedThreadPool()' "asked.hashCode()"; }
+case_on_dispatcher() { served_by_java null; }
+
+client_of_java() {	# client_of_java HOW: in $T/Client.java, with http, a request for each i and println
+	cat >"$T/Client.java" <<-JAVA
+		import java.net.URI;
+		import java.net.http.*;
+
+		public class Client {
+			static HttpRequest ask(String base, int i) { return HttpRequest.newBuilder(URI.create(base + "?id=" + i + "&at=" + System.currentTimeMillis())).build(); }
+			public static void main(String[] args) throws Exception {
+				HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+				HttpResponse.BodyHandler<String> text = HttpResponse.BodyHandlers.ofString();
+				$1
+				System.out.println("done at " + System.currentTimeMillis());
+				System.exit(4);
+			}
+		}
+	JAVA
+	compile_java Client
+	start_upstream
+	record client java $ALONE -cp "$T" Client "http://127.0.0.1:$UP/"
+	ended 4
+	[ "$(grep -c 'answer to /?id=' "$T/client.out")" -eq 8 ] || fail "not all was answered: $(cat "$T/client.out")"
+	replays_the_same client
+}
+
+limit_client=600
+case_client() {
+	client_of_java 'for (int i = 0; i < 8; i++) System.out.println(http.send(ask(args[0], i), text).body());'
+}

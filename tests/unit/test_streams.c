@@ -314,10 +314,10 @@ static void before_its_first_reading_a_thread_is_where_the_others_are(void **sta
 	streams_start(w->s, CLOCK_REALTIME, 1000000);
 	add(w, 2, CLOCK_REALTIME, 5000000);
 	assert_int_equal(streams_expect(w->s, 1, CLOCK_REALTIME, 1, &err), 0);
+	streams_mark(w->s, 1, 40);
 	assert_int_equal(streams_add(w->s, 1, CLOCK_REALTIME, 9000000, 50, &err), 0);
 	publish(w);
 	takes(w, 2, CLOCK_REALTIME, 1, 5000000);
-	streams_reach(w->s, 1, 10, 40);
 	takes(w, 1, CLOCK_REALTIME, 0, 5000000 + SHIM_STEP);
 	streams_reach(w->s, 1, 40, 60);
 	takes(w, 1, CLOCK_REALTIME, 1, 9000000);
