@@ -2,6 +2,8 @@
 # capsule: `make demo` and `make test` do everything, packages included.
 O       ?= build
 PREFIX  ?= /usr/local
+# Where podman and CRI-O look for hooks, wherever the rest goes; oci-hooks(5).
+HOOKS   ?= /usr/share/containers/oci/hooks.d
 CFLAGS  ?= -O2 -g
 VERSION := 0.1
 BPF_CLANG ?= clang
@@ -186,6 +188,8 @@ install: all man
 	@mkdir -p $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's,/usr/local/bin/,$(PREFIX)/bin/,' examples/capsule-watch.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/capsule-watch.service
 	install -D -m 644 capsule.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/capsule
+	install -d -m 755 $(DESTDIR)$(HOOKS)
+	sed 's,@PREFIX@,$(PREFIX),' recorder/capsule-hook.json >$(DESTDIR)$(HOOKS)/capsule.json
 
 clean:
 	rm -rf $O

@@ -5,13 +5,14 @@
 
 #include <string.h>
 
-extern const struct cmd cmd_record_desc, cmd_attach_desc, cmd_replay_desc, cmd_show_desc, cmd_check_desc, cmd_test_desc, cmd_bisect_desc, cmd_verify_desc,
-	cmd_diff_desc, cmd_minimize_desc, cmd_watch_desc, cmd_trigger_desc, cmd_redact_desc,
+extern const struct cmd cmd_record_desc, cmd_attach_desc, cmd_hook_desc, cmd_replay_desc, cmd_show_desc, cmd_check_desc, cmd_test_desc, cmd_bisect_desc,
+	cmd_verify_desc, cmd_diff_desc, cmd_minimize_desc, cmd_watch_desc, cmd_trigger_desc, cmd_redact_desc,
 	cmd_policy_desc, cmd_audit_desc, cmd_images_desc, cmd_doctor_desc;
 
 static const struct cmd *const cmds[] = {
 	&cmd_record_desc,
 	&cmd_attach_desc,
+	&cmd_hook_desc,
 	&cmd_watch_desc,
 	&cmd_trigger_desc,
 	&cmd_replay_desc,

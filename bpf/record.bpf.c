@@ -250,7 +250,8 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	struct rec_thread *t = thread_of(parent), *new;
 	struct rec_task *r;
 
-	if (!t)
+	/* Who gets ready for its first program is not recorded; nor is whom it starts for that. */
+	if (!t || !t->active)
 		return 0;
 	__sync_fetch_and_add(&live, 1);
 	new = bpf_task_storage_get(&threads, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -264,13 +265,13 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	new->tid = number_of(child);
 	new->tgid = parent->tgid == child->tgid ? t->tgid : new->tid;
 	new->hears = parent->tgid == child->tgid && t->hears;
-	if (!t->active)
-		return 0;
 	r = task_room(t, REC_FORK);
 	if (!r)
 		return 0;
 	r->fork.child = new->tid;
 	r->fork.child_tgid = new->tgid;
+	r->fork.own_tid = own_number_of(child);
+	r->fork.own_tgid = parent->tgid == child->tgid ? own_number_of(BPF_CORE_READ(parent, group_leader)) : r->fork.own_tid;
 	bpf_ringbuf_submit(r, submit_flags(false));
 	return 0;
 }

@@ -182,7 +182,7 @@ struct rec_task {
 	struct rec_hdr h;
 	__u64 time;
 	union {
-		struct { __u32 child, child_tgid; } fork;	/* thread: child_tgid is the parent's */
+		struct { __u32 child, child_tgid, own_tid, own_tgid; } fork;	/* thread: child_tgid is the parent's; own: in its own pid namespace */
 		struct { __u32 old_tid, stopped, heard; } exec;	/* heard: not stopped, for its parent would hear of it */
 		struct { __s32 status; __u32 group; } exit;
 		struct { __s32 signo, code; __u32 pid, uid, group, pad; __u64 value; } signal;

@@ -53,6 +53,11 @@ struct manifest {
 	char *image_manifest, *image_config;	/* "sha256:..." of the image, as image-spec has it */
 	char **image_layers;	/* likewise of its layers, uncompressed; NULL-terminated */
 	char *attached;		/* what was recorded while it ran: "pid 7", "cgroup /a/b", "container web"; "": recorded from its start */
+	char *container;	/* of an engine, that it ran in: "podman web"; "": in none */
+	char **mounts;		/* what was mounted into that: "bind /data rw from /srv/data" */
+	char **namespaces;	/* its: "net net:[4026532288]", "user the recorder's" */
+	char **addresses;	/* of its network: "eth0 10.88.0.2" */
+	char *uid_map, *gid_map;	/* of its users, as user_namespaces(7) has them; the ids above are those inside */
 	char *limits;		/* that were set: "10.000 s, 50000000 bytes"; "": none */
 	char **redacted;	/* what was taken out of it, without its content: rules, notes, places; NULL-terminated; none: nothing was */
 	char *replay_of;	/* this is what a replay of the capsule with that uuid saw; "": it is a recording */

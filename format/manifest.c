@@ -53,6 +53,12 @@ const struct manifest_field manifest_fields[] = {
 	F(image_manifest, MF_TEXT, false),
 	F(image_config, MF_TEXT, false),
 	F(image_layers, MF_TEXTS, false),
+	F(container, MF_TEXT, false),
+	F(mounts, MF_TEXTS, false),
+	F(namespaces, MF_TEXTS, false),
+	F(addresses, MF_TEXTS, false),
+	F(uid_map, MF_TEXT, false),
+	F(gid_map, MF_TEXT, false),
 	{ 0 }
 };
 #undef F

@@ -88,6 +88,32 @@ static void image_lines(FILE *f, const struct manifest *m)
 	putc('\n', f);
 }
 
+static void list_line(FILE *f, const char *what, char *const *list)
+{
+	if (!list || !*list)
+		return;
+	fprintf(f, "           %s", what);
+	for (char *const *l = list; *l; l++) {
+		fputs(l == list ? " " : ", ", f);
+		text_plain(f, *l);
+	}
+	putc('\n', f);
+}
+
+static void container_lines(FILE *f, const struct manifest *m)
+{
+	if (!m->container || !m->container[0])
+		return;
+	title(f, "container");
+	text_plain(f, m->container);
+	putc('\n', f);
+	list_line(f, "mounted:", m->mounts);
+	list_line(f, "namespaces:", m->namespaces);
+	list_line(f, "addresses:", m->addresses);
+	list_line(f, "user ids:", (char *[]){ m->uid_map, NULL });
+	list_line(f, "group ids:", (char *[]){ m->gid_map, NULL });
+}
+
 static bool is_attached(const struct manifest *m)
 {
 	return m->attached && m->attached[0];
@@ -151,6 +177,7 @@ static void command_lines(FILE *f, const struct manifest *m, uint64_t duration, 
 	attached_line(f, m, end);
 	redacted_lines(f, m);
 	image_lines(f, m);
+	container_lines(f, m);
 }
 
 static void process_line(FILE *f, const struct summary *s)

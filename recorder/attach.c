@@ -241,6 +241,7 @@ static bool tell_tasks(struct attached *a, pid_t pid, const struct found *f)
 			t = task_add(a->r->tasks, h->tid, (uint32_t)pid);
 			if (!t)
 				return false;
+			task_owns(a->r->tasks, t, h->own_tid, h->own_tgid);
 			if (!others)
 				first = t;
 			if (others && first)

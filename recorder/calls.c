@@ -286,7 +286,7 @@ static void begin_goroutine(struct recording *r, const struct task *t, const str
 	if (!t || !of->number || !(g = task_goroutine(r->tasks, t->tgid, of->number, &made)))
 		return;
 	if (made) {
-		e.fork = (struct ev_fork){ .child = g->number, .pid = t->tgid, .tid = t->tid, .thread = true,
+		e.fork = (struct ev_fork){ .child = g->number, .pid = t->own_tgid, .tid = t->own_tgid, .thread = true,
 					   .goroutine = of->number, .begins = of->begins };
 		emit(r, &e);
 	}
@@ -344,11 +344,13 @@ static void on_fork(struct recording *r, const struct task *t, const struct rec_
 	struct event e = { .kind = EV_FORK };
 	struct task *child = task_add(r->tasks, f->fork.child, f->fork.child_tgid);
 
+	if (child)
+		task_owns(r->tasks, child, f->fork.own_tid, f->fork.own_tgid);
 	if (!child || !t)
 		return;
 	e.fork.child = child->number;
-	e.fork.pid = f->fork.child_tgid;
-	e.fork.tid = f->fork.child;
+	e.fork.pid = f->fork.own_tgid;
+	e.fork.tid = f->fork.own_tid;
 	e.fork.thread = f->fork.child_tgid == t->tgid;
 	child->parent = e.fork.thread ? t->parent : t->tgid;
 	if (e.fork.thread)
@@ -480,6 +482,15 @@ void tell_running(struct recording *r, pid_t pid, const struct ev_exec *x)
 	free((void *)envp);
 }
 
+/* What is to be known of the program before anything else of it is told. */
+static void begin_program(struct recording *r, pid_t pid)
+{
+	struct err err = ERR_INIT;
+
+	if (r->begins && !r->first_exec_seen && !r->broken.code && r->begins(r, pid, &err) < 0)
+		r->broken = err;
+}
+
 static void on_exec(struct recording *r, struct task *t, const struct rec_task *x, const struct parts *p)
 {
 	struct ev_exec e = { 0 };
@@ -546,6 +557,8 @@ static int on_task(void *ctx, const struct rec_task *x, struct parts *p)
 	if (x->h.type == REC_EXEC)
 		task_rename(r->tasks, x->exec.old_tid, x->h.tid);
 	t = task_of(r->tasks, x->h.tid);
+	if (x->h.type == REC_EXEC)
+		begin_program(r, (pid_t)x->h.tid);
 	begin(r, t, x->time);
 	switch (x->h.type) {
 	case REC_FORK:

@@ -5,6 +5,7 @@
 #include "recorder/attach.h"
 #include "recorder/container.h"
 #include "recorder/identity.h"
+#include "recorder/inside.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -44,6 +45,7 @@ struct line {			/* the command line, understood */
 	struct record_opts o;
 	bool quiet, verbose;
 	pid_t pid;
+	struct inside *inside;	/* of --container */
 	char default_name[NAME_MAX], what[PATH_MAX], cgroup[PATH_MAX];
 };
 
@@ -81,6 +83,23 @@ static int take_pid(const struct cmd *self, struct line *l, const char *arg)
 	return 0;
 }
 
+static void close_line(struct line *l) { inside_free(l->inside); }
+
+/* An image that is not known is a hole, and the replay has to be told one. */
+static int find_container(struct line *l, const char *name, struct err *err)
+{
+	struct found_container c;
+	char called[600];
+
+	if (container_find(&c, name, err) < 0)
+		return -err->code;
+	snprintf(l->cgroup, sizeof(l->cgroup), "%s", c.cgroup);
+	snprintf(called, sizeof(called), "%s %.500s", c.engine, name);
+	if (inside_new(&l->inside, called, c.image[0] ? c.image : NULL, c.called[0] ? c.called : NULL, err) < 0)
+		return -err->code;
+	return inside_enter(l->inside, c.pid, &l->o, err);
+}
+
 static int take_scope(const struct cmd *self, struct line *l, const char *name, const char *arg)
 {
 	struct err err = ERR_INIT;
@@ -89,7 +108,7 @@ static int take_scope(const struct cmd *self, struct line *l, const char *name, 
 		return EXIT_RECORDER;
 	if (strcmp(name, "pid") == 0)
 		return take_pid(self, l, arg);
-	if (strcmp(name, "cgroup") == 0 ? cgroup_dir(arg, l->cgroup, &err) < 0 : container_cgroup(arg, l->cgroup, &err) < 0)
+	if (strcmp(name, "cgroup") == 0 ? cgroup_dir(arg, l->cgroup, &err) < 0 : find_container(l, arg, &err) < 0)
 		return cli_fail(self, EXIT_RECORDER, "--%s %s: %s", name, arg, err.text);
 	l->o.attach.cgroup = l->cgroup;
 	snprintf(l->what, sizeof(l->what), "%s %.1000s", name, arg);
@@ -164,7 +183,7 @@ static void free_words(char ***words)
 
 static int cmd_attach(const struct cmd *self, int argc, char **argv)
 {
-	struct line l = { .o = { .rootfs = "/", .ring = 16 << 20, .snapshot_limit = 64 << 20, .io_uring = true } };
+	_cleanup_(close_line) struct line l = { .o = { .rootfs = "/", .ring = 16 << 20, .snapshot_limit = 64 << 20, .io_uring = true } };
 	struct cli cli = { .argc = argc, .argv = argv };
 	struct err err = ERR_INIT;
 	struct record_result res;

@@ -39,16 +39,16 @@ int cgroup_dir(const char *path, char out[PATH_MAX], struct err *err)
 
 /* ---- engines --------------------------------------------------------------------- */
 
-/* The number that @argv prints; 0: it can't be run, or does not know. */
-static long ask(const char *const argv[])
+/* The first line that @argv prints, into @text; false: it can't be run, or does not know. */
+static bool ask(const char *const argv[], char *text, size_t len)
 {
 	posix_spawn_file_actions_t to;
-	char text[256] = "";
-	int ends[2], status;
+	int ends[2], status = -1;
+	ssize_t n = 0;
 	pid_t pid;
 
 	if (pipe(ends) < 0)
-		return 0;
+		return false;
 	posix_spawn_file_actions_init(&to);
 	posix_spawn_file_actions_addopen(&to, 0, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&to, ends[1], 1);
@@ -59,25 +59,54 @@ static long ask(const char *const argv[])
 	posix_spawn_file_actions_destroy(&to);
 	close(ends[1]);
 	if (pid)
-		(void)!io_read(ends[0], text, sizeof(text) - 1);
+		n = io_read(ends[0], text, len - 1);
 	close(ends[0]);
 	while (pid && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	return strtol(text, NULL, 10);
+	text[n > 0 ? n : 0] = 0;
+	text[strcspn(text, "\n")] = 0;
+	return pid && WIFEXITED(status) && WEXITSTATUS(status) == 0 && text[0];
 }
 
-static pid_t first_process(const char *name)
+/* What an engine says of a container: its first process, its image's id, the image's name. */
+static const struct {
+	const char *name, *format;
+	const char *image;	/* what leads skopeo(1) to the id; NULL: nothing does */
+	const char *called;	/* ... and to the name */
+} engines[] = {
+	{ "podman", "{{.State.Pid}} {{.Image}} {{.ImageName}}", "containers-storage:@", "containers-storage:" },
+	{ "docker", "{{.State.Pid}} {{.Image}} {{.Config.Image}}", "docker-daemon:", "docker-daemon:" },
+	{ "nerdctl", "{{.State.Pid}} {{.Image}} {{.Image}}", NULL, NULL },
+};
+
+/* Names are the engine's own, a word each. */
+static bool understand(const char *text, size_t i, struct found_container *ret)
 {
-	const char *const engines[][7] = {
-		{ "podman", "inspect", "--format", "{{.State.Pid}}", name, NULL },
-		{ "docker", "inspect", "--format", "{{.State.Pid}}", name, NULL },
-		{ "nerdctl", "inspect", "--format", "{{.State.Pid}}", name, NULL },
-	};
+	char id[128] = "", name[256] = "";
 	long pid = 0;
 
-	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]) && pid <= 0; i++)
-		pid = ask(engines[i]);
-	return pid > 0 && pid < INT_MAX ? (pid_t)pid : 0;
+	if (sscanf(text, "%ld %127s %255s", &pid, id, name) < 1 || pid <= 0 || pid > INT_MAX)
+		return false;
+	*ret = (struct found_container){ .engine = engines[i].name, .pid = (pid_t)pid };
+	if (!engines[i].image || !id[0])
+		return true;
+	snprintf(ret->image, sizeof(ret->image), "%s%s", engines[i].image, id);
+	if (name[0])
+		snprintf(ret->called, sizeof(ret->called), "%s%s", engines[i].called, name);
+	return true;
+}
+
+static bool ask_engines(const char *name, struct found_container *ret)
+{
+	char text[1024];
+
+	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
+		const char *const argv[] = { engines[i].name, "inspect", "--type", "container", "--format", engines[i].format, "--", name, NULL };
+
+		if (ask(argv, text, sizeof(text)) && understand(text, i, ret))
+			return true;
+	}
+	return false;
 }
 
 /* The longest of the paths in /proc/PID/cgroup that is a directory here: an engine need not use every hierarchy. */
@@ -104,11 +133,9 @@ static int cgroup_of(pid_t pid, char out[PATH_MAX], struct err *err)
 	return out[0] ? 0 : err_set(err, ENOENT, "its first process (%d) is in no cgroup of its own", (int)pid);
 }
 
-int container_cgroup(const char *name, char out[PATH_MAX], struct err *err)
+int container_find(struct found_container *ret, const char *name, struct err *err)
 {
-	pid_t pid = first_process(name);
-
-	if (!pid)
+	if (!ask_engines(name, ret))
 		return err_set(err, ENOENT, "neither podman nor docker nor nerdctl knows a running container of that name");
-	return cgroup_of(pid, out, err);
+	return cgroup_of(ret->pid, ret->cgroup, err);
 }

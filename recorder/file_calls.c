@@ -318,11 +318,17 @@ void file_call(struct recording *r, const struct task *t, const struct rec_call 
 	path_call(r, c, p, facts);
 }
 
+/* How much of what /proc says of a process's paths leads to the scope's root; of a container's it begins there. */
+static size_t prefix_of_root(const struct recording *r)
+{
+	return r->opts->inside || strcmp(r->opts->rootfs, "/") == 0 ? 0 : strlen(r->opts->rootfs);
+}
+
 /* ---- programs ------------------------------------------------------------------------ */
 
 bool proc_link(const struct recording *r, pid_t pid, const char *name, char out[PATH_MAX])
 {
-	size_t root = strcmp(r->opts->rootfs, "/") == 0 ? 0 : strlen(r->opts->rootfs);
+	size_t root = prefix_of_root(r);
 	char link[64];
 	ssize_t n;
 
@@ -342,7 +348,7 @@ bool proc_link(const struct recording *r, pid_t pid, const char *name, char out[
 /* The second program that the kernel mapped: ld.so. */
 static void interpreter_file(struct recording *r, pid_t pid, const char *exe)
 {
-	size_t root = strcmp(r->opts->rootfs, "/") == 0 ? 0 : strlen(r->opts->rootfs);
+	size_t root = prefix_of_root(r);
 	_cleanup_free_ char *maps = NULL;
 	char name[32], *save = NULL;
 

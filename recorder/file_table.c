@@ -63,7 +63,7 @@ struct entry *entry_add(struct files *fs, const char *path)
 
 bool in_image(const struct recording *r, const char *path)
 {
-	return r->opts->container ? path_in_container(path) : path_in_image(path);
+	return r->opts->container ? path_in_container(r->opts->container, path) : path_in_image(path);
 }
 
 /* @dir is @path or above it. */
@@ -152,7 +152,7 @@ struct entry *entry_of(struct recording *r, const char *path)
 		know_parents(r, path);
 		e = entry_add(r->files, path);
 	}
-	if (e && entry_is_open(e) && r->opts->container && path_in_container(path))
+	if (e && entry_is_open(e) && r->opts->container && path_in_container(r->opts->container, path))
 		entry_know_image(r, e);
 	return e;
 }
@@ -207,7 +207,7 @@ void entry_know(struct recording *r, struct entry *e, const struct stat *st)
 	else if (S_ISFIFO(st->st_mode) || S_ISSOCK(st->st_mode))
 		e->before.flags = S_ISFIFO(st->st_mode) ? FILE_FIFO : FILE_SOCKET;
 	e->flags |= KNOWN | (S_ISDIR(st->st_mode) ? IS_DIR : 0);
-	if (S_ISREG(st->st_mode) && st->st_nlink > 1 && !r->opts->container)
+	if (S_ISREG(st->st_mode) && st->st_nlink > 1 && !(r->opts->container && path_in_container(r->opts->container, e->path)))
 		know_link(r, e, st);
 }
 
@@ -257,7 +257,7 @@ int file_host(const struct recording *r, const char *path, char host[PATH_MAX])
 	const struct entry *e = entry_find(r->files, path);
 
 	/* The image's own does not change behind the back of who looks late. */
-	if (r->opts->container && path_in_container(path) && !(e && (e->flags & CHANGED)) &&
+	if (r->opts->container && path_in_container(r->opts->container, path) && !(e && (e->flags & CHANGED)) &&
 	    path_below(r->opts->container->image->root, path, host) == 0 && access(host, F_OK) == 0)
 		return 0;
 	return path_below(r->opts->rootfs, path, host);

@@ -3,6 +3,7 @@
 
 #include "format/cleanup.h"
 #include "format/io.h"
+#include "recorder/inside.h"
 #include "recorder/paths.h"
 #include "recorder/proc.h"
 #include "sandbox/image_root.h"
@@ -141,7 +142,12 @@ static void take_limits(struct manifest *m, pid_t pid)
 	}
 }
 
-static int take_machine(struct manifest *m, pid_t pid)
+static char *name_of(const char *inside, const char *ours)
+{
+	return strdup(inside ? inside : ours);
+}
+
+static int take_machine(struct manifest *m, pid_t pid, const struct inside *in)
 {
 	_cleanup_free_ char *cpuinfo = NULL;
 	struct utsname u;
@@ -150,8 +156,8 @@ static int take_machine(struct manifest *m, pid_t pid)
 
 	if (uname(&u) < 0)
 		return -errno;
-	m->hostname = strdup(u.nodename);
-	m->domainname = strdup(u.domainname);
+	m->hostname = name_of(in ? in->hostname : NULL, u.nodename);
+	m->domainname = name_of(in ? in->domainname : NULL, u.domainname);
 	m->sysname = strdup(u.sysname);
 	m->release = strdup(u.release);
 	m->version = strdup(u.version);
@@ -171,7 +177,7 @@ static int take_cwd(struct manifest *m, pid_t pid, const struct record_opts *opt
 	char link[64], path[PATH_MAX];
 	ssize_t n;
 
-	if (opts->container) {
+	if (opts->container && !opts->inside) {
 		m->cwd = strdup(opts->container->workdir);
 		return 0;
 	}
@@ -181,7 +187,7 @@ static int take_cwd(struct manifest *m, pid_t pid, const struct record_opts *opt
 		return -errno;
 	path[n] = 0;
 	/* In another root it begins at the top. */
-	m->cwd = strdup(strcmp(opts->rootfs, "/") == 0 && path_is_clean(path, (size_t)n) ? path : "/");
+	m->cwd = strdup((opts->inside || strcmp(opts->rootfs, "/") == 0) && path_is_clean(path, (size_t)n) ? path : "/");
 	return 0;
 }
 
@@ -192,6 +198,48 @@ static int take_image(struct manifest *m, const struct image *image)
 	m->image_config = strdup(image->config);
 	m->image_layers = copy_words(image->layers);
 	return m->image && m->image_manifest && m->image_config && m->image_layers ? 0 : -ENOMEM;
+}
+
+/* ---- of a container ------------------------------------------------------------- */
+
+/* The ids as its processes see them. */
+static void map_ids(struct manifest *m, const struct inside *in)
+{
+	m->uid = inside_id(in->uid_map, m->uid);
+	m->euid = inside_id(in->uid_map, m->euid);
+	m->gid = inside_id(in->gid_map, m->gid);
+	m->egid = inside_id(in->gid_map, m->egid);
+	for (size_t i = 0; i < m->ngroups; i++)
+		m->groups[i] = inside_id(in->gid_map, m->groups[i]);
+}
+
+static char **copy_list(char *const *words)
+{
+	static char *const none[] = { NULL };
+
+	return copy_words(words ? words : none);
+}
+
+static int take_inside(struct manifest *m, const struct inside *in)
+{
+	if (!in)
+		return 0;
+	map_ids(m, in);
+	m->container = strdup(in->name);
+	m->mounts = copy_list(in->mounts);
+	m->namespaces = copy_list(in->namespaces);
+	m->addresses = copy_list(in->addresses);
+	m->uid_map = strdup(in->uid_map);
+	m->gid_map = strdup(in->gid_map);
+	return m->container && m->mounts && m->namespaces && m->addresses && m->uid_map && m->gid_map ? 0 : -ENOMEM;
+}
+
+/* As @pid sees its parent: one in another pid namespace has no number. */
+static uint32_t parent_of(pid_t pid)
+{
+	pid_t parent = proc_parent(pid);
+
+	return parent && proc_same_namespace(parent, pid, "pid") ? proc_own_number(parent) : 0;
 }
 
 /* ---- of a running process ------------------------------------------------------ */
@@ -270,7 +318,7 @@ static char *say_limits(const struct record_opts *opts)
 int identity_of(struct manifest **ret, pid_t pid, const struct record_opts *opts, struct err *err)
 {
 	_cleanup_(cleanup_manifest) struct manifest *m = calloc(1, sizeof(*m));
-	bool running = opts->attach.what;
+	bool running = opts->attach.what || opts->join.pid;
 
 	if (!m)
 		return err_set(err, ENOMEM, "out of memory");
@@ -280,13 +328,13 @@ int identity_of(struct manifest **ret, pid_t pid, const struct record_opts *opts
 	m->monotonic = now(CLOCK_MONOTONIC);
 	m->boottime = now(CLOCK_BOOTTIME);
 	m->clocks = strdup(opts->attach.causal ? "causal" : "exact");
-	m->attached = strdup(running ? opts->attach.what : "");
+	m->attached = strdup(opts->attach.what ? opts->attach.what : "");
 	m->limits = say_limits(opts);
-	m->rootfs = strdup(opts->container ? "/" : opts->rootfs);
+	m->rootfs = strdup(opts->container || opts->inside ? "/" : opts->rootfs);
 	m->image_dirs = copy_words(opts->container ? (char *const[]){ "/", NULL } : (char *const *)image_dirs);
-	m->argv = copy_words(opts->argv);
+	m->argv = running && !opts->argv ? identity_argv(pid) : copy_words(opts->argv);
 	m->env = running ? words_of(pid, "environ", true) : copy_words(opts->container ? opts->container->env : environ);
-	m->ppid = running ? (uint32_t)proc_parent(pid) : (uint32_t)getpid();
+	m->ppid = running ? parent_of(pid) : (uint32_t)getpid();
 	m->aslr = running ? !(personality_of(pid) & ADDR_NO_RANDOMIZE) : opts->aslr;
 	m->signature = strdup(opts->signature ? opts->signature : "");
 	if (!m->tool || !m->uuid || !m->clocks || !m->signature || !m->rootfs || !m->image_dirs || !m->argv || !m->env ||
@@ -296,8 +344,10 @@ int identity_of(struct manifest **ret, pid_t pid, const struct record_opts *opts
 		return err_set(err, ENOMEM, "out of memory");
 	if (take_status(m, pid, err) < 0)
 		return -err->code;
+	if (take_inside(m, opts->inside) < 0)
+		return err_set(err, ENOMEM, "out of memory");
 	take_limits(m, pid);
-	if (take_machine(m, pid) < 0 || take_cwd(m, pid, opts) < 0)
+	if (take_machine(m, pid, opts->inside) < 0 || take_cwd(m, pid, opts) < 0)
 		return err_sys(err, errno, "the identity of process %d", (int)pid);
 	*ret = TAKE_PTR(m);
 	return 0;

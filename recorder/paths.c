@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,12 +30,26 @@ bool path_in_image(const char *path)
 	return false;
 }
 
-bool path_in_container(const char *path)
+static int compare_path(const void *a, const void *b)
 {
-	for (const char *const *m = container_mounts; *m; m++)
-		if (is_below(path, *m))
+	return strcmp(a, *(const char *const *)b);
+}
+
+bool path_in_container(const struct container *c, const char *path)
+{
+	char part[PATH_MAX];
+	size_t n = strlen(path);
+
+	if (n >= sizeof(part) || path_is_synthetic(path))
+		return false;
+	memcpy(part, path, n + 1);
+	for (; n > 0; part[n] = 0) {
+		if (bsearch(part, c->own, c->nown, sizeof(*c->own), compare_path))
 			return false;
-	return !path_is_synthetic(path);
+		while (n > 0 && part[--n] != '/')
+			;
+	}
+	return true;
 }
 
 bool path_is_synthetic(const char *path)

@@ -14,8 +14,9 @@ bool path_of_part(const struct part *part, char out[PATH_MAX]);
 /* Of the files of the image: those are checked by hash, not kept. The list is the manifest's image_dirs. */
 extern const char *const image_dirs[];
 bool path_in_image(const char *path);
-/* Likewise where the scope is in a container: all that is not mounted into it. */
-bool path_in_container(const char *path);
+/* Likewise where the scope is in a container: all that is not its own. */
+struct container;
+bool path_in_container(const struct container *c, const char *path);
 /* Below /proc, /sys or /dev, where nothing is a file; /dev/shm is an exception. */
 bool path_is_synthetic(const char *path);
 

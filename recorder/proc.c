@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 enum { MAX_NESTING = 16 };	/* of cgroups */
@@ -61,6 +62,35 @@ bool proc_at_random(pid_t pid, uint8_t bytes[16])
 		return false;
 	vdso_find(pid, mem, &map, &ignored);
 	return map.at_random && vdso_read(mem, map.at_random, bytes, 16) == 0;
+}
+
+/* ---- namespaces ---------------------------------------------------------------------- */
+
+uint32_t proc_own_number(pid_t pid)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[64], *at;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	if (io_slurp(path, 1 << 20, &text, NULL) < 0 || !(at = strstr(text, "\nNSpid:")))
+		return (uint32_t)pid;
+	at += strcspn(at + 1, "\n");
+	while (at[-1] >= '0' && at[-1] <= '9')
+		at--;
+	return (uint32_t)strtoul(at, NULL, 10);
+}
+
+bool proc_same_namespace(pid_t a, pid_t b, const char *which)
+{
+	char path[64];
+	struct stat of[2];
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)(i ? b : a), which);
+		if (stat(path, &of[i]) < 0)
+			return false;
+	}
+	return of[0].st_ino == of[1].st_ino && of[0].st_dev == of[1].st_dev;
 }
 
 /* ---- lists -------------------------------------------------------------------------- */

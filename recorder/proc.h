@@ -16,6 +16,10 @@ int proc_in_cgroup(const char *dir, pid_t **ret, size_t *n);
 pid_t proc_parent(pid_t pid);		/* 0: it is gone */
 /* In clock ticks since the boot, by which it is told from a later one of the same number; 0: it is gone. */
 uint64_t proc_start_time(pid_t pid);
+/* Its number in its own pid namespace; @pid if that can't be told. */
+uint32_t proc_own_number(pid_t pid);
+/* @which: "pid", "net", ... False also if that can't be told. */
+bool proc_same_namespace(pid_t a, pid_t b, const char *which);
 bool proc_at_random(pid_t pid, uint8_t bytes[16]);
 
 /* What its descriptor leads to, as the kernel calls it; without " (deleted)". */

@@ -8,8 +8,10 @@
 #include "recorder/attach.h"
 #include "recorder/files.h"
 #include "recorder/identity.h"
+#include "recorder/inside.h"
 #include "recorder/kernel.h"
 #include "recorder/objects.h"
+#include "recorder/proc.h"
 #include "recorder/spawn.h"
 #include "recorder/tasks.h"
 
@@ -21,6 +23,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -39,7 +42,7 @@ static void write_event(struct recording *r, struct event *e)
 	struct err err = ERR_INIT;
 	int rc;
 
-	if (r->broken.code)
+	if (r->broken.code || !r->w)
 		return;
 	e->time = r->now > r->start ? (uint64_t)(r->now - r->start) : 0;
 	e->task = r->task;
@@ -88,6 +91,7 @@ struct run {
 	struct recording r;
 	struct our_signals signals;
 	struct command cmd;
+	int joined;		/* pidfd of a process that is not our child; -1: it has ended, or there is none */
 	bool ended;		/* the command */
 	bool leave;		/* it has ended, and we were asked to go before its descendants do */
 	int status;
@@ -128,15 +132,15 @@ static void take_signals(struct run *run)
 
 	while (read(run->signals.fd, &s, sizeof(s)) == sizeof(s)) {
 		if (s.ssi_signo == SIGINT || s.ssi_signo == SIGQUIT) {
-			run->leave |= run->ended;	/* the terminal's go to the command by themselves */
+			run->leave |= run->ended || run->r.opts->join.pid;	/* the terminal's go to the command by themselves */
 		} else if (s.ssi_signo != SIGCHLD) {
-			if (run->ended)
+			if (run->ended || run->r.opts->join.pid)
 				run->leave = true;
 			else
 				kill(run->cmd.pid, (int)s.ssi_signo);
 		}
 	}
-	if (!run->ended)
+	if (!run->ended && !run->r.opts->join.pid)
 		reap(run);
 }
 
@@ -199,7 +203,8 @@ static int until_next(const struct run *run)
 /* Until the last thread of the scope is gone. */
 static void loop(struct run *run)
 {
-	struct pollfd fds[] = { { .fd = kernel_fd(run->r.kernel), .events = POLLIN }, { .fd = run->signals.fd, .events = POLLIN } };
+	struct pollfd fds[] = { { .fd = kernel_fd(run->r.kernel), .events = POLLIN }, { .fd = run->signals.fd, .events = POLLIN },
+				 { .fd = run->joined, .events = POLLIN } };
 	int64_t flushed = boottime();
 	bool hashing = false;
 	struct err err = ERR_INIT;
@@ -218,9 +223,13 @@ static void loop(struct run *run)
 		if (!hashing)
 			n += kernel_rest(run->r.kernel);
 		/* Hashes are for when nothing has happened for a while, and a wake-up ends them. */
-		hashing = poll(fds, 2, hashing ? 0 : until_next(run)) == 0 && n == 0 && files_idle(&run->r);
+		hashing = poll(fds, 3, hashing ? 0 : until_next(run)) == 0 && n == 0 && files_idle(&run->r);
 		if (fds[1].revents)
 			take_signals(run);
+		if (fds[2].revents) {
+			run->ended = true;
+			fds[2].fd = -1;
+		}
 	}
 }
 
@@ -231,7 +240,7 @@ static int begin(struct run *run, const struct record_opts *opts, struct err *er
 	struct recording *r = &run->r;
 
 	r->opts = opts;
-	run->signals.fd = -1;
+	run->signals.fd = run->joined = -1;
 	run->cmd = (struct command){ .pid = -1, .pidfd = -1, .go = -1, .failed = -1 };
 	/* The guard first: it must hold nothing of what follows. */
 	if (guard_start(&r->guard, err) < 0 || kernel_load(&run->r.kernel, opts, err) < 0)
@@ -240,6 +249,15 @@ static int begin(struct run *run, const struct record_opts *opts, struct err *er
 	    sources_new(&r->sources, err) < 0 || again_new(&r->again, err) < 0 || observation_new(&r->seen, err) < 0 || assembler_new(&r->assembler, &call_ops, r, err) < 0)
 		return -err->code;
 	return signals_take(&run->signals, err);
+}
+
+/* What is not known of a container that the scope is in. */
+static void tell_inside(struct recording *r, const struct inside *in)
+{
+	if (!in->image)
+		emit_hole(r, "image", in->name, "which image the container is of could not be found out: a replay needs --rootfs", 1);
+	if (in->too_many)
+		emit_hole(r, "file", in->name, "so much was changed in the container before that not all of it is told from its image", 1);
 }
 
 static int open_capsule(struct run *run, struct err *err)
@@ -255,6 +273,8 @@ static int open_capsule(struct run *run, struct err *err)
 	manifest_free(m);
 	if (rc == 0 && run->r.opts->max_bytes)
 		capsule_writer_limit(run->r.w, run->r.opts->max_bytes);
+	if (rc == 0 && run->r.opts->inside)
+		tell_inside(&run->r, run->r.opts->inside);
 	return rc;
 }
 
@@ -283,6 +303,7 @@ static int start(struct run *run, struct err *err)
 	first = task_add(run->r.tasks, (uint32_t)run->cmd.pid, (uint32_t)run->cmd.pid);
 	if (!first)
 		return err_set(err, ENOMEM, "out of memory");
+	task_owns(run->r.tasks, first, (uint32_t)run->cmd.pid, (uint32_t)run->cmd.pid);
 	files_begin(&run->r);
 	guard_add(run->r.guard, run->cmd.pid);
 	if (kernel_follow(run->r.kernel, run->cmd.pid, run->cmd.pidfd, err) < 0)
@@ -292,8 +313,41 @@ static int start(struct run *run, struct err *err)
 	return kernel_attach(run->r.kernel, err);
 }
 
+/* Its program begins: who it is can be seen now. */
+static int begin_joined(struct recording *r, pid_t pid, struct err *err)
+{
+	struct run *run = (struct run *)r;	/* its first member */
+	const struct join_opts *j = &r->opts->join;
+
+	if (j->begins(j->ctx, err) < 0)
+		return -err->code;
+	run->cmd.pid = pid;
+	return open_capsule(run, err);
+}
+
+/* Recorded is its program, which it has not started yet. */
+static int start_joined(struct run *run, struct err *err)
+{
+	const struct join_opts *j = &run->r.opts->join;
+	struct task *first = task_add(run->r.tasks, (uint32_t)j->pid, (uint32_t)j->pid);
+
+	run->joined = (int)syscall(SYS_pidfd_open, j->pid, 0);
+	if (run->joined < 0)
+		return err_sys(err, errno, "process %d", (int)j->pid);
+	if (!first)
+		return err_set(err, ENOMEM, "out of memory");
+	task_owns(run->r.tasks, first, proc_own_number(j->pid), proc_own_number(j->pid));
+	run->r.begins = begin_joined;
+	guard_add(run->r.guard, j->pid);
+	if (kernel_follow(run->r.kernel, j->pid, run->joined, err) < 0)
+		return -err->code;
+	setpriority(PRIO_PROCESS, 0, -10);
+	return kernel_attach(run->r.kernel, err);
+}
+
 static void end_run(struct run *run)
 {
+	cleanup_fd(&run->joined);
 	kernel_free(run->r.kernel);
 	attach_end(TAKE_PTR(run->attached));
 	command_end(&run->cmd);
@@ -347,7 +401,7 @@ static void finish(struct run *run, struct record_result *ret)
 	if (run->leave && !ret->ended && kernel_live(run->r.kernel) > 0)
 		emit_hole(r, "task", "end", "the recorder was told to end before these threads had", (uint64_t)kernel_live(run->r.kernel));
 	files_finish(r);
-	if (ret->ended)
+	if (ret->ended || r->opts->join.pid)
 		end.status = r->first_status;
 	if (!capsule_end_is_open(&end))
 		observation_end(r->seen, end.status, true);
@@ -380,6 +434,25 @@ int attach_run(const struct record_opts *opts, struct record_result *ret, struct
 		return -err->code;
 	}
 	loop(&run);
+	finish(&run, ret);
+	return 0;
+}
+
+int join_run(const struct record_opts *opts, struct record_result *ret, struct err *err)
+{
+	_cleanup_(end_run) struct run run = { 0 };
+
+	*ret = (struct record_result){ 0 };
+	if (begin(&run, opts, err) < 0 || start_joined(&run, err) < 0)
+		return -err->code;
+	opts->join.ready(opts->join.ctx);
+	loop(&run);
+	if (run.r.broken.code && !run.r.w) {
+		*err = run.r.broken;
+		return -err->code;
+	}
+	if (!run.r.w)
+		return err_set(err, ESRCH, "it ended before its program began");
 	finish(&run, ret);
 	return 0;
 }

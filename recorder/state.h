@@ -37,6 +37,7 @@ struct recording {
 	uint64_t events, holes, lost;
 	int32_t first_status;	/* of the first process, when it has ended */
 	bool first_exec_seen;
+	int (*begins)(struct recording *r, pid_t pid, struct err *err);	/* of one that was joined: the capsule is made when its program begins */
 	bool continued;		/* a process that was stopped; recorder.c resets it */
 	void (*sink)(void *ctx, const struct event *e);	/* armed: where events go, @w being NULL but while a capsule is made; else NULL */
 	void *sink_ctx;

@@ -33,16 +33,21 @@ struct task *task_add(struct tasks *ts, uint32_t tid, uint32_t tgid)
 		free(t);
 		return NULL;
 	}
-	map_put(&ts->ever, tid, 0, ts);
 	t->tid = tid;
-	t->tgid = tgid;
+	t->tgid = t->own_tgid = tgid;
 	t->number = ++ts->last;
 	return t;
 }
 
-bool task_known(const struct tasks *ts, uint32_t tid)
+void task_owns(struct tasks *ts, struct task *t, uint32_t tid, uint32_t tgid)
 {
-	return map_get(&ts->ever, tid, 0);
+	t->own_tgid = tgid;
+	map_put(&ts->ever, tid, 0, ts);
+}
+
+bool task_known(const struct tasks *ts, uint32_t own)
+{
+	return map_get(&ts->ever, own, 0);
 }
 
 struct task *task_there(const struct tasks *ts, uint32_t tid)
@@ -54,7 +59,9 @@ struct task *task_of(struct tasks *ts, uint32_t tid)
 {
 	struct task *t = task_there(ts, tid);
 
-	return t ? t : task_add(ts, tid, tid);
+	if (!t && (t = task_add(ts, tid, tid)))
+		task_owns(ts, t, tid, tid);
+	return t;
 }
 
 /* In the same table, by process and number; threads have 0 there. */

@@ -10,6 +10,7 @@
 
 struct task {
 	uint32_t tid, tgid;
+	uint32_t own_tgid;	/* in its own pid namespace */
 	uint32_t number;	/* from 1 */
 	uint32_t parent;	/* the process that started its own */
 	int64_t child_stopped;	/* when a child of it was last stopped by us, so that it may have been told of that; 0: never */
@@ -23,8 +24,10 @@ struct tasks;
 
 int tasks_new(struct tasks **ret, struct err *err);
 void tasks_forget(struct tasks *ts);	/* NULL is fine */
-/* Is it, or was it, one of the scope? */
-bool task_known(const struct tasks *ts, uint32_t tid);
+/* Is it, or was it, one of the scope? @own: its number in its own pid namespace. */
+bool task_known(const struct tasks *ts, uint32_t own);
+/* Its numbers in its own pid namespace, if that is not the recorder's. */
+void task_owns(struct tasks *ts, struct task *t, uint32_t tid, uint32_t tgid);
 /* The thread, made if it is new (its fork was lost); NULL: no memory. */
 struct task *task_of(struct tasks *ts, uint32_t tid);
 /* The same, or NULL. */

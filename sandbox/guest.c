@@ -126,7 +126,7 @@ static int drop_capabilities(struct err *err)
 	return e ? err_sys(err, e, "dropping capabilities") : 0;
 }
 
-static void wait_while_zero(const _Atomic uint32_t *word)
+void wait_while_zero(const _Atomic uint32_t *word)
 {
 	while (*word == 0)
 		syscall(SYS_futex, word, FUTEX_WAIT, 0, NULL, NULL, 0);

@@ -57,6 +57,9 @@ bool image_is_reference(const char *ref);
  */
 int image_open(struct image **ret, const char *ref, struct err *err);
 
+/* What @ref names, by skopeo(1), which knows more forms than those; not unpacked. */
+int image_describe(struct image **ret, const char *ref, struct err *err);
+
 /* Was @m recorded in an image? */
 bool image_wanted(const struct manifest *m);
 /* Is it this one, by digest? */

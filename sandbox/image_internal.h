@@ -7,8 +7,6 @@
 
 /* ---- image_describe.c ---- */
 
-/* What @ref names, by skopeo; not unpacked. */
-int image_describe(struct image **ret, const char *ref, struct err *err);
 /* From a config's text; the rest is the caller's to fill in. */
 int image_from_config(struct image **ret, const char *text, size_t len, struct err *err);
 bool image_is_digest(const char *s);

@@ -17,7 +17,9 @@
 
 enum { MAX_GROUPS = 1024 };
 
-const char *const container_mounts[] = { "/etc/hosts", "/etc/resolv.conf", NULL };
+/* What of the machine is mounted into it, beside /proc, /sys and /dev; sorted. */
+static const char *const mounts[] = { "/etc/hosts", "/etc/resolv.conf" };
+enum { NMOUNTS = sizeof(mounts) / sizeof(mounts[0]) };
 
 static void cleanup_container(struct container **c) { container_free(*c); }
 
@@ -101,8 +103,8 @@ static int make_root(struct container *c, struct err *err)
 	const struct rootfs r = { .root = root };
 	e = special_mount(&r, 0, &ns_last_pid, err);
 	cleanup_fd(&ns_last_pid);
-	for (const char *const *m = container_mounts; e >= 0 && *m; m++)
-		mount_from_host(root, *m);
+	for (size_t i = 0; e >= 0 && i < NMOUNTS; i++)
+		mount_from_host(root, mounts[i]);
 	return e;
 }
 
@@ -278,6 +280,8 @@ int container_new(struct container **ret, const struct image *image, char *const
 	if (!c)
 		return err_set(err, ENOMEM, "out of memory");
 	c->image = image;
+	c->own = mounts;
+	c->nown = NMOUNTS;
 	c->workdir = image->workdir[0] ? image->workdir : "/";
 	if (!path_is_clean(c->workdir, strlen(c->workdir)))
 		return err_set(err, EINVAL, "the image's working directory '%.200s' is not absolute and clean", c->workdir);

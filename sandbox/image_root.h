@@ -15,14 +15,13 @@ struct container {
 	const struct image *image;
 	char *root;		/* where its root directory is, for this process and its children */
 	char **argv, **env;	/* NULL-terminated */
+	const char *const *own;	/* paths that are not the image's, with all that is below them; sorted */
+	size_t nown;
 	const char *workdir;	/* the image's, or "/" */
 	uid_t uid;
 	gid_t gid, *groups;
 	int ngroups;
 };
-
-/* What of the machine is mounted into it, beside /proc, /sys and /dev; NULL-terminated. */
-extern const char *const container_mounts[];
 
 /*
  * @argv: instead of the image's command; NULL: that.  The calling process,

@@ -36,6 +36,12 @@ void signals_default(void)
 		syscall(SYS_rt_sigaction, sig, dfl, NULL, sizeof(uint64_t));
 }
 
+/* It was a container's first process: its pid can't be had beside the init's. */
+static bool is_first(const struct setup *s)
+{
+	return s->spec->m->pid == 1;
+}
+
 static pid_t clone_guest(pid_t want)
 {
 	struct clone_args args = { .exit_signal = SIGCHLD };
@@ -158,18 +164,25 @@ static void forbid(void)
 static pid_t set_up(const struct setup *s, int *ns_last_pid, struct err *err)
 {
 	_cleanup_fd_ int upper = -1;
-	pid_t guest;
+	pid_t guest = 0;
 
 	forbid();
 	setsid();	/* no terminal: the guest could push input into it with TIOCSTI */
 	umask(0);
-	if (set_names(s->spec->m, err) < 0 || rootfs_enter(s->spec, ns_last_pid, &upper, err) < 0)
+	if (set_names(s->spec->m, err) < 0)
 		return -err->code;
-	guest = clone_guest(s->spec->m->pid);
-	if (guest == 0)
-		guest_main(s);
+	if (is_first(s) && (guest = first_start(s, err)) < 0)
+		return -err->code;
+	if ((guest ? first_build(s, ns_last_pid, &upper, err) : rootfs_enter(s->spec, ns_last_pid, &upper, err)) < 0)
+		return -err->code;
+	if (!guest) {
+		guest = clone_guest((pid_t)s->spec->m->pid);
+		if (guest == 0)
+			guest_main(s);
+	}
 	if (guest < 0)
 		return err_sys(err, errno, "starting the guest");
+	open_futex(&s->gate->built, 1);
 	if (hand_over(s, guest, upper, err) < 0)
 		return -err->code;
 	return guest;
@@ -189,27 +202,30 @@ static void reap(const struct setup *s, pid_t guest)
 	}
 }
 
-static int set_last_pid(int fd, pid_t pid)
+static int set_last_pid(const struct setup *s, int fd, pid_t pid)
 {
 	char text[16];
 	int n = snprintf(text, sizeof(text), "%d", pid - 1);
 
 	if (pid < 1)
 		return -EINVAL;
+	if (is_first(s))
+		return first_write(fd, text, (size_t)n);
 	return pwrite(fd, text, n, 0) < 0 ? -errno : 0;
 }
 
 /* False: the supervisor is gone. */
-static bool serve(int requests, int ns_last_pid)
+static bool serve(const struct setup *s, int ns_last_pid)
 {
 	struct message m;
+	int requests = s->requests[1];
 	ssize_t n = recv(requests, &m, sizeof(m), MSG_DONTWAIT);
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
 	if (n != sizeof(m) || m.what != MSG_NEXT_PID)
 		return false;
-	m.value = set_last_pid(ns_last_pid, m.value);
+	m.value = set_last_pid(s, ns_last_pid, m.value);
 	return send(requests, &m, sizeof(m), MSG_NOSIGNAL) == sizeof(m);
 }
 
@@ -228,7 +244,7 @@ static void loop(const struct setup *s, pid_t guest, int children, int ns_last_p
 			return;
 		if (fds[0].revents && read(children, &si, sizeof(si)) < 0 && errno != EINTR && errno != EAGAIN)
 			return;
-		if (fds[1].revents && !serve(s->requests[1], ns_last_pid))
+		if (fds[1].revents && !serve(s, ns_last_pid))
 			return;
 		if (fds[2].revents)
 			return;

@@ -7,6 +7,9 @@
  *	             then reaps and serves (init.c)
  *	guest        init's child; becomes the program (guest.c)
  *
+ * A guest that was the first process of a container is that here, too: of a
+ * pid namespace inside the init's (first.c).
+ *
  * They talk through struct gate, a shared page that is gone from the guest
  * with its execve().
  */
@@ -26,6 +29,8 @@ struct gate {
 	_Atomic uint32_t nfilter;	/* futex: instructions of @filter, 0 until it is there */
 	_Atomic int32_t listener;	/* the listener's number in the guest; -1: the guest is not ready */
 	_Atomic int32_t exec_errno;	/* of a failed execve() */
+	_Atomic uint32_t built;		/* futex: 1 when the root is there, for a guest that was started before */
+	int ns_last_pid, upper;		/* what the root's builder opened, where that is not the init itself */
 	pid_t init;			/* as the supervisor sees it */
 	struct err err;			/* of whoever failed during set-up */
 	struct sock_filter filter[BPF_MAXINSNS];	/* the supervisor makes it while the init builds the root */
@@ -56,6 +61,9 @@ int userns_hint(struct err *err);
 
 _Noreturn void init_main(const struct setup *s);
 _Noreturn void guest_main(const struct setup *s);
+/* Until @word is not zero. */
+void wait_while_zero(const _Atomic uint32_t *word);
+void open_futex(_Atomic uint32_t *word, uint32_t value);
 /* All handlers and ignored signals back to their defaults. */
 void signals_default(void);
 
@@ -68,6 +76,15 @@ enum sight {
 };
 /* Of the root file system's @path, absolute in it: by spec->shown. */
 enum sight sight_of(const struct sandbox_spec *spec, const char *path);
+
+/* ---- first.c: a guest with pid 1 ------------------------------------------ */
+
+/* The init's: a pid namespace inside its own, the guest its first process, which waits for gate->built. Its pid here, or negative. */
+pid_t first_start(const struct setup *s, struct err *err);
+/* rootfs_enter() for the calling init, by a process in that namespace: /proc is of who mounts it. */
+int first_build(const struct setup *s, int *ns_last_pid, int *upper, struct err *err);
+/* The next pid there, @text, is written by a process that is there: the kernel asks who writes. 0, or -errno. */
+int first_write(int ns_last_pid, const char *text, size_t len);
 
 /* ---- rootfs.c ------------------------------------------------------------ */
 

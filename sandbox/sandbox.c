@@ -275,7 +275,7 @@ static struct sandbox *sandbox_new(void)
 	return sb;
 }
 
-static void open_futex(_Atomic uint32_t *word, uint32_t value)
+void open_futex(_Atomic uint32_t *word, uint32_t value)
 {
 	*word = value;
 	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);

@@ -86,6 +86,32 @@ static void with_image(void)
 	put_image("golden/good", "v1-image.cap", &i);
 }
 
+/* Recorded in an engine's container: likewise. */
+static void with_container(void)
+{
+	char *mounts[] = { (char *)"bind /data rw from /srv/data", NULL }, *addresses[] = { (char *)"eth0 10.88.0.2", NULL };
+	char *namespaces[] = { (char *)"net net:[4026532288]", (char *)"user the recorder's", NULL };
+	struct manifest m = sample_manifest;
+	struct capsule_writer *w = NULL;
+	const char *path = scratch_path("container.cap");
+	struct err err = ERR_INIT;
+	struct image i;
+
+	m.container = (char *)"podman web";
+	m.mounts = mounts;
+	m.namespaces = namespaces;
+	m.addresses = addresses;
+	m.uid_map = m.gid_map = (char *)"0 100000 65536";
+	m.pid = 1;
+	m.ppid = 0;
+	assert_works(err, capsule_writer_open(&w, path, &m, &err));
+	assert_works(err, capsule_write(w, &sample_events[0], &err));
+	assert_works(err, capsule_writer_finish(w, &sample_end, &err));
+	i = load_file(path);
+	unlink(path);
+	put_image("golden/good", "v1-container.cap", &i);
+}
+
 /* Two names of one file: an element that came later. */
 static void with_link(void)
 {
@@ -120,6 +146,7 @@ static void good(void)
 	put_image("golden/good", "v1-cut-short.cap", &i);
 	with_blobs();
 	with_image();
+	with_container();
 	with_link();
 }
 
