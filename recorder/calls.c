@@ -286,7 +286,7 @@ static void begin_goroutine(struct recording *r, const struct task *t, const str
 	if (!t || !of->number || !(g = task_goroutine(r->tasks, t->tgid, of->number, &made)))
 		return;
 	if (made) {
-		e.fork = (struct ev_fork){ .child = g->number, .pid = t->own_tgid, .tid = t->own_tgid, .thread = true,
+		e.fork = (struct ev_fork){ .child = g->number, .pid = t->own_tgid, .tid = t->own_tid, .thread = true,
 					   .goroutine = of->number, .begins = of->begins };
 		emit(r, &e);
 	}

@@ -35,12 +35,14 @@ struct task *task_add(struct tasks *ts, uint32_t tid, uint32_t tgid)
 	}
 	t->tid = tid;
 	t->tgid = t->own_tgid = tgid;
+	t->own_tid = tid;
 	t->number = ++ts->last;
 	return t;
 }
 
 void task_owns(struct tasks *ts, struct task *t, uint32_t tid, uint32_t tgid)
 {
+	t->own_tid = tid;
 	t->own_tgid = tgid;
 	map_put(&ts->ever, tid, 0, ts);
 }

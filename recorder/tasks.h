@@ -10,7 +10,7 @@
 
 struct task {
 	uint32_t tid, tgid;
-	uint32_t own_tgid;	/* in its own pid namespace */
+	uint32_t own_tid, own_tgid;	/* in its own pid namespace */
 	uint32_t number;	/* from 1 */
 	uint32_t parent;	/* the process that started its own */
 	int64_t child_stopped;	/* when a child of it was last stopped by us, so that it may have been told of that; 0: never */

@@ -146,6 +146,9 @@ static void born(struct replay *r, struct gtask *parent)
 
 	if (ptrace(PTRACE_GETEVENTMSG, parent->tid, NULL, &tid) < 0)
 		return;
+	/* Where no shim asks for it (a CPU without FSGSBASE), the first thread's goroutines are known by what it has now. */
+	if (parent->number_at && !parent->fsbase && inject_fsbase(parent->tid, &parent->fsbase) < 0)
+		parent->fsbase = 0;
 	if (!rec && parent->rec && !(parent->number_at && parent->makes_thread))
 		note_add(&r->v->changed, "a task more than recorded was started");
 	parent->nchildren++;

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2154
+# Containers that an engine has made: recorded from their first instruction by a hook, or while they run; replayed without the engine.
+
+# shellcheck source=tests/e2e/images.sh
+. "$top/tests/e2e/images.sh"
+
+needs_containers() { needs_images; needs runc python3 ip nsenter; own_cache; storage_conf; }
+
+# pod, with the hook that "make install" installs.
+hooked() {
+	if [ ! -d "$T/hooks" ]; then
+		mkdir "$T/hooks"
+		make -s -C "$top" O="$O" DESTDIR="$T/dest" install >"$T/install.log" 2>&1 || fail "make install: $(tail -n 3 "$T/install.log")"
+		sed "s,/usr/local/bin/capsule,$CAPSULE," "$T/dest/usr/share/containers/oci/hooks.d/capsule.json" >"$T/hooks/capsule.json"
+	fi
+	pod --hooks-dir "$T/hooks" "$@"
+}
+LIMITS=(--ulimit nofile=1024:1024 --ulimit nproc=100:100)
+
+# A network of its own for a container, "ns:FILE": it is 10.88.0.2, and the client outside is 10.88.0.1.
+container_network() {
+	mkdir -p /run/netns
+	mount -t tmpfs tmpfs /run/netns
+	ip netns add box
+	ip link add out0 type veth peer name eth0 netns box
+	ip addr add 10.88.0.1/24 dev out0 && ip link set out0 up
+	ip -n box addr add 10.88.0.2/24 dev eth0
+	ip -n box link set lo up && ip -n box link set eth0 up
+	NETWORK=ns:/run/netns/box
+}
+
+# run_hooked NAME OPTION... IMAGE [ARG]...: in the background, recorded into NAME.cap by the hook.
+run_hooked() {
+	local name=$1
+	shift
+	(status=0
+	hooked run --rm --name "$name" --annotation capsule.record="$T/$name.cap" "${LIMITS[@]}" "$@" </dev/null >"$T/$name.out" 2>"$T/$name.err" || status=$?
+	echo $status >"$T/$name.status") &
+	SERVING=$!
+	SERVERS+=("$SERVING")
+}
+
+# It has ended: the capsule is there as soon as podman returns.
+end_hooked() {	# end_hooked NAME STATUS
+	wait "$SERVING" || :
+	SERVERS=()
+	[ "$(cat "$T/$1.status")" = "$2" ] || fail "the container ended with $(cat "$T/$1.status"): $(head -c 800 "$T/$1.err") $(cat "$T/$1.cap.err" 2>/dev/null)"
+	[ ! -e "$T/$1.cap.err" ] || fail "the hook complains: $(cat "$T/$1.cap.err")"
+	"$CAPSULE" show "$T/$1.cap" >"$T/$1.shown" || fail "the capsule is not whole"
+	[ "$(stat -c %a "$T/$1.cap")" = 600 ] || fail "the capsule's mode is $(stat -c %a "$T/$1.cap")"
+	chmod 644 "$T/$1.cap"
+	[ -z "$(ls /run/capsule/hook-* 2>/dev/null)" ] || fail "left behind: $(ls /run/capsule)"
+}
+
+# ---- a service of three layers ------------------------------------------------------
+
+# service.go, whose answers are $1's; a line is a request, its answer is one line.
+go_service() {	# go_service WORD TARGET
+	cat >"$T/service.go" <<-GO
+		package main
+
+		import (
+			"bufio"
+			"crypto/rand"
+			"fmt"
+			"net"
+			"os"
+			"os/exec"
+			"strings"
+			"time"
+		)
+
+		const word = "$1"
+
+		func file(path string) string {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err.Error()
+			}
+			return strings.TrimSpace(string(b))
+		}
+
+		func run(cmd ...string) string {
+			b, err := exec.Command(cmd[0], cmd[1:]...).CombinedOutput()
+			if err != nil {
+				return err.Error() + " " + string(b)
+			}
+			return strings.Join(strings.Fields(string(b)), " ")
+		}
+
+		func log(line string) string {
+			f, err := os.OpenFile("/data/log", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0644)
+			if err != nil {
+				return err.Error()
+			}
+			fmt.Fprintln(f, line)
+			f.Close()
+			return fmt.Sprint(strings.Count(file("/data/log"), "\n"), " lines before this")
+		}
+
+		func answer(line string) string {
+			switch verb, rest, _ := strings.Cut(line, " "); verb {
+			case "time":
+				return fmt.Sprint(time.Now().UnixNano())
+			case "random":
+				b := make([]byte, 8)
+				rand.Read(b)
+				return fmt.Sprintf("%x", b)
+			case "who":
+				host, _ := os.Hostname()
+				return fmt.Sprint("pid ", os.Getpid(), " parent ", os.Getppid(), " user ", os.Getuid(), " on ", len(host), " ", os.Getenv("GREETING"))
+			case "read":
+				return word + " " + file(rest)
+			case "log":
+				return log(rest)
+			case "shell":
+				return run("/bin/sh", "-c", rest)
+			case "report":
+				return run("python3", "/srv/report.py")
+			}
+			return "what?"
+		}
+
+		func main() {
+			l, err := net.Listen("tcp4", ":8080")
+			if err != nil {
+				panic(err)
+			}
+			fmt.Println("listening as", os.Getpid())
+			done := make(chan bool)
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					go func() {
+						defer c.Close()
+						s := bufio.NewScanner(c)
+						for s.Scan() {
+							if s.Text() == "end" {
+								fmt.Fprintln(c, "bye", c.LocalAddr(), c.RemoteAddr().(*net.TCPAddr).IP)
+								done <- true
+								return
+							}
+							fmt.Fprintln(c, answer(s.Text()))
+						}
+					}()
+				}
+			}()
+			<-done
+			fmt.Println("ended at", time.Now().UnixNano())
+		}
+	GO
+	compile_go service
+	mv "$T/service" "$2"
+}
+
+make_go_context() {	# make_go_context DIR
+	make_context "$1"
+	rm "$1/service/srv/teller"
+	go_service first "$1/service/srv/service"
+	sed -i 's,^ENTRYPOINT.*,ENTRYPOINT ["/srv/service"],; s,^CMD.*,,' "$1/Dockerfile"
+}
+
+say() {	# say LINE...: to 10.88.0.2, from 10.88.0.1; the answers
+	python3 - "$@" <<-'PY'
+		import socket, sys
+		c = socket.create_connection(("10.88.0.2", 8080), source_address=("10.88.0.1", 0))
+		f = c.makefile("rw")
+		for line in sys.argv[1:]:
+		    f.write(line + "\n"); f.flush()
+		    print(f.readline(), end="")
+	PY
+}
+serves() { [ "$(say random 2>/dev/null | wc -c)" -gt 10 ]; }
+
+# A volume, which is not the image's: what was there before, and what comes.
+make_volume() {
+	mkdir -p "$T/volume/sub"
+	echo 'the words of the volume' >"$T/volume/words"
+	printf 'old\nlines\n' >"$T/volume/log"
+	ln "$T/volume/words" "$T/volume/sub/same"
+	chown -R 1234:1234 "$T/volume"
+}
+
+# What a client hears of the service in the container.
+ask_service() {
+	say who time random 'read /srv/data' 'read /data/words' 'log one' 'log two' report time
+	say random 'read /data/sub/same' 'shell echo $$ $PPID; ls -la /data; cat /etc/hosts /etc/hostname | wc -l; id; echo more >/tmp/made; cat /tmp/made; hostname' who
+	say end
+}
+
+limit_hook_three_layers=420
+case_hook_three_layers() {
+	needs_containers
+	needs go
+	container_network
+	make_volume
+	make_go_context "$T/context"
+	mkdir "$T/context/shell/tmp" && chmod 1777 "$T/context/shell/tmp"
+	build_image "$T/context" web:1
+	pod save -q --format docker-archive -o "$T/one.tar" web:1 >/dev/null
+	echo 'a patched build' >"$T/context/service/srv/CHANGES"
+	build_image "$T/context" web:2
+	pod save -q --format oci-archive -o "$T/two.tar" web:2 >/dev/null
+	go_service second "$T/context/service/srv/service"
+	build_image "$T/context" web:3
+	pod save -q --format oci-archive -o "$T/three.tar" web:3 >/dev/null
+
+	run_hooked svc --network "$NETWORK" -v "$T/volume:/data" localhost/web:1
+	wait_for serves
+	ask_service >"$T/answers"
+	end_hooked svc 0
+	grep -q 'pid 1 parent 0 user 1234 on 12 hello there' "$T/answers" || fail "the answers: $(cat "$T/answers")"
+	grep -q 'first the words of the volume' "$T/answers" || fail "the answers: $(cat "$T/answers")"
+	grep -q '"home": "/home/app"' "$T/answers" || fail "the answers: $(cat "$T/answers")"
+	grep -q 'bye 10.88.0.2:8080 10.88.0.1' "$T/answers" || fail "the answers: $(cat "$T/answers")"
+	grep -q '^listening as 1' "$T/svc.out" || fail "it printed: $(cat "$T/svc.out")"
+	grep -q '^image *containers-storage:localhost/web:1' "$T/svc.shown" || fail "show: $(cat "$T/svc.shown")"
+	[ "$(grep -c '^ *layer sha256:' "$T/svc.shown")" -eq 3 ] || fail "show does not name three layers"
+	grep -q "mounted: .* /data rw from $T/volume" "$T/svc.shown" || fail "show does not name the volume: $(cat "$T/svc.shown")"
+	grep -q 'namespaces: .*net net:\[.*pid pid:\[' "$T/svc.shown" || fail "show: $(cat "$T/svc.shown")"
+	grep -q 'addresses: .*eth0 10.88.0.2' "$T/svc.shown" || fail "show: $(cat "$T/svc.shown")"
+	grep -q '^fidelity *complete$' "$T/svc.shown" || fail "show: $(grep -A5 ^fidelity "$T/svc.shown")"
+
+	# container, image and store are gone, an archive comes back under another name, in another form
+	pod_gone
+	rm -rf "$T/context" "$T/volume"
+	mkdir "$T/restored"
+	skopeo copy -q "docker-archive:$T/one.tar" "oci:$T/restored/thing:renamed"
+	rm "$T/one.tar"
+	unset CONTAINERS_STORAGE_CONF
+	replay_once svc
+	[ "$REPLAY_STATUS" -eq 4 ] || fail "without the image it ended with $REPLAY_STATUS: $(cat "$T/svc.replay.err")"
+	chmod -R a+rX "$T/restored" "$T/two.tar" "$T/three.tar"
+	replays_the_same svc --images "$T/restored"
+	rm -rf "$T/restored"
+
+	# a patched build: in its place on purpose; and one whose answers are others
+	replays_the_same svc --image "oci-archive:$T/two.tar"
+	replay_once svc --image "oci-archive:$T/three.tar"
+	[ "$REPLAY_STATUS" -eq 1 ] || fail "another program ended with $REPLAY_STATUS, not as different"
+	[ "$(receipt svc verdict)" = '"diverged"' ] || fail "another program's answers were not told"
+}
