@@ -487,9 +487,9 @@ static int mount_base(uint64_t size, struct err *err)
 	return TAKE_FD(base);
 }
 
-static int open_base(struct rootfs *r, int base, struct err *err)
+static int open_base(struct rootfs *r, int base, mode_t mode, struct err *err)
 {
-	if (mkdirat(base, "root", 0755) < 0 || mkdirat(base, "upper", 0755) < 0 || mkdirat(base, "work", 0700) < 0)
+	if (mkdirat(base, "root", mode ? mode : 0755) < 0 || mkdirat(base, "upper", 0755) < 0 || mkdirat(base, "work", 0700) < 0)
 		return err_sys(err, errno, "making directories in a tmpfs");
 	r->plain = openat(base, "root", DIR_FLAGS);
 	r->upper = openat(base, "upper", DIR_FLAGS);
@@ -524,11 +524,18 @@ static int fill_layer(const struct sandbox_spec *spec, const struct rootfs *r, c
 	return e;
 }
 
+/*
+ * The old root comes to lie on the new one, where a ".." would find it, and on
+ * the old one lies the tmpfs in which the new one was built: umount(2) takes
+ * what lies on top, so once for each.
+ */
 static int pivot(int root, struct err *err)
 {
-	if (fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+	_cleanup_fd_ int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (old < 0 || fchdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
 		return err_sys(err, errno, "pivot_root (is this a chroot or an initramfs?)");
-	if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+	if (fchdir(old) < 0 || umount2(".", MNT_DETACH) < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return err_sys(err, errno, "leaving the old root");
 	return 0;
 }
@@ -549,7 +556,7 @@ int rootfs_enter(const struct sandbox_spec *spec, int *ns_last_pid, int *upper, 
 	if (open_binds(spec, binds, err) < 0)
 		return -err->code;
 	_cleanup_fd_ int base = mount_base(spec->max_disk, err);
-	if (base < 0 || open_base(&r, base, err) < 0 || fill_layer(spec, &r, binds, err) < 0)
+	if (base < 0 || open_base(&r, base, spec->root_mode & 07777, err) < 0 || fill_layer(spec, &r, binds, err) < 0)
 		return -err->code;
 	const struct level top = { r.lower, r.upper, r.plain, r.root, 0, "" };
 	if (graft_level(&r, &top, err) < 0 || special_mount(&r, spec->shared_size, ns_last_pid, err) < 0 ||

@@ -41,6 +41,7 @@ struct sandbox_spec {
 	 * empty, and nothing else but the names of its top directories.  NULL: all of it.
 	 */
 	const char *const *shown;
+	uint32_t root_mode;		/* of the guest's root directory; 0: 0755 */
 	const struct manifest *m;	/* identity: argv, env, cwd, ids, hostname, rlimits, umask, pid */
 	const char *exec_path;		/* path to execute (argv[0] stays the manifest's) */
 	char *const *argv;		/* NULL: the manifest's */

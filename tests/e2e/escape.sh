@@ -53,6 +53,25 @@ case_supervisor() {
 	kill -0 $! || fail "the host's process is gone"
 }
 
+# The root directory is the end of the way up, from each directory in it: mounted there or not, changed or not.
+case_the_way_up() {
+	needs busybox
+	mkdir -p "$T/root/bin" "$T/root/etc" "$T/root/empty" "$T/open"
+	cp "$(command -v busybox)" "$T/root/bin/busybox"
+	echo inside >"$T/root/etc/hostname"
+	echo 'the secret of the host' >"$T/open/secret"
+	chmod 755 "$T" "$T/open"
+	as_user nobody cat "$T/open/secret" >/dev/null || fail "outside it can't be read either"
+	RECORD_OPTS="--rootfs $T/root" record up /bin/busybox sh -c 'echo changed >/etc/new; /bin/busybox mkdir /made; echo x >/made/x'
+	# shellcheck disable=SC2016
+	replay_once up -- /bin/busybox sh -c 'for d in /bin /etc /empty /made /proc /sys /dev /dev/shm/..; do
+		/bin/busybox cat "$d/../'"$T"'/open/secret"; cd "$d" && /bin/busybox cat "../../..'"$T"'/open/secret"; done
+		/bin/busybox cat /bin/../etc/hostname; echo END'
+	grep -qx END "$T/up.replay.out" || { why_not up; fail "it did not come to its end"; }
+	grep -qx inside "$T/up.replay.out" || fail "the way up does not lead to its own root: $(cat "$T/up.replay.out" "$T/up.replay.err")"
+	! grep -a secret "$T/up.replay.out" || fail "it got out"
+}
+
 case_mounts() { tries mounts; }
 case_namespaces() { tries namespaces; }
 case_kernel() { tries kernel; }
