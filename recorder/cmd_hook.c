@@ -154,7 +154,7 @@ static void complain(struct hooked *h, const struct err *err)
 	if (h->log < 0)
 		h->log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0600);
 	if (h->log >= 0)
-		dprintf(h->log, "capsule hook: container %s: %s\n", h->state->id, err->text);
+		dprintf(h->log, "capsule hook: container %s: %s\n", h->state->id ? h->state->id : "?", err->text);
 }
 
 static void is_ready(void *ctx)
@@ -332,15 +332,29 @@ static int created(const struct cmd *self, const struct state *s)
 	return 0;
 }
 
-/* Until the recorder is done; a killed one has let go of its lock. */
+/* Until the recorder is done, which removes its file then; a killed one has only let go of its lock. */
 static void stopped(const struct state *s)
 {
+	struct hooked h = { .state = s, .log = -1 };
 	const struct timespec pause = { .tv_nsec = 10 * 1000000 };
-	struct err ignored = ERR_INIT;
+	struct err err = ERR_INIT;
+	struct stat st;
+	int i = 0;
 
-	_cleanup_fd_ int lock = open_state_file(s, false, &ignored);
-	for (int i = 0; lock >= 0 && i < WAIT_S * 100 && flock(lock, LOCK_SH | LOCK_NB) < 0; i++)
+	_cleanup_fd_ int lock = open_state_file(s, false, &err);
+	if (lock < 0)
+		return;
+	for (err = ERR_INIT; i < WAIT_S * 100 && flock(lock, LOCK_SH | LOCK_NB) < 0; i++)
 		nanosleep(&pause, NULL);
+	if (i == WAIT_S * 100)
+		err_set(&err, ETIMEDOUT, "the container is gone, and the recorder still writes after %d s: files of it may be missing", WAIT_S);
+	else if (fstat(lock, &st) == 0 && st.st_nlink)
+		err_set(&err, ECHILD, "the recorder died, the capsule is not whole");
+	if (!err.code)
+		return;
+	complain(&h, &err);
+	if (err.code == ECHILD)
+		remove_state_file(s);
 }
 
 static int cmd_hook(const struct cmd *self, int argc, char **argv)

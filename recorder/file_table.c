@@ -88,9 +88,21 @@ static void know_workdir(struct recording *r)
 	}
 }
 
+/* An engine makes the root directory with a mode of its own. */
+static void know_root(struct recording *r)
+{
+	struct stat st;
+	struct entry *e = file_look(r, "/", &st) == 0 ? entry_add(r->files, "/") : NULL;
+
+	if (e)
+		entry_know(r, e, &st);
+}
+
 void files_begin(struct recording *r)
 {
-	if (r->opts->container)
+	if (r->opts->inside)
+		know_root(r);
+	else if (r->opts->container)
 		know_workdir(r);
 }
 

@@ -216,7 +216,7 @@ static void loop(struct run *run)
 		if (over)
 			break;
 		if (boottime() - flushed > FLUSH_EVERY * 1000000ll) {
-			if (!run->r.broken.code && capsule_writer_flush(run->r.w, &err) < 0)
+			if (run->r.w && !run->r.broken.code && capsule_writer_flush(run->r.w, &err) < 0)
 				run->r.broken = err;
 			flushed = boottime();
 		}
@@ -288,6 +288,7 @@ static int start_attached(struct run *run, struct err *err)
 	run->cmd.pid = root;
 	if (open_capsule(run, err) < 0)
 		return -err->code;
+	files_begin(&run->r);
 	run->cmd.pid = -1;
 	run->ended = true;
 	setpriority(PRIO_PROCESS, 0, -10);
@@ -322,7 +323,10 @@ static int begin_joined(struct recording *r, pid_t pid, struct err *err)
 	if (j->begins(j->ctx, err) < 0)
 		return -err->code;
 	run->cmd.pid = pid;
-	return open_capsule(run, err);
+	if (open_capsule(run, err) < 0)
+		return -err->code;
+	files_begin(r);
+	return 0;
 }
 
 /* Recorded is its program, which it has not started yet. */

@@ -174,8 +174,9 @@ static int start(struct replay *r, struct err *err)
 	char *const *argv = r->opts->argv ? r->opts->argv : m->argv;
 	uint64_t flags = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP;
 	char command[PATH_MAX];
+	const struct ev_file *top = files_recorded(r->rec, "/");
 	struct sandbox_spec spec = {
-		.rootfs = rootfs, .m = m, .exec_path = command,
+		.rootfs = rootfs, .root_mode = top && top->state == FILE_DIR ? top->mode : 0, .m = m, .exec_path = command,
 		.argv = r->opts->argv, .fds = fds, .lay = files_lay, .ctx = r, .binds = r->opts->binds,
 		.nbinds = r->opts->nbinds, .shared_size = streams_size(r->streams),
 		.notify = r->rec->notify,
