@@ -8,7 +8,7 @@
 #include <limits.h>
 
 struct store_image {
-	char reference[2 * PATH_MAX];	/* for skopeo(1) */
+	char reference[3 * PATH_MAX];	/* for skopeo(1) */
 	char called[PATH_MAX];		/* "containers-storage:localhost/app:1"; "": it has no name */
 };
 

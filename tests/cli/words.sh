@@ -72,6 +72,12 @@ case_install() {
 		[ -s "$T/dest/usr/$f" ] || fail "$f was not installed"
 	done
 	expect_status 0 "$T/dest/usr/bin/capsule" --version
+	python3 - "$T/dest/usr/share/containers/oci/hooks.d/capsule.json" <<-'PY' || fail "the hook is not as podman wants it"
+		import json, sys
+		h = json.load(open(sys.argv[1]))
+		assert h["version"] == "1.0.0" and h["hook"]["path"] == "/usr/bin/capsule" and h["hook"]["args"] == ["capsule", "hook"]
+		assert h["stages"] == ["createRuntime", "poststop"] and list(h["when"]["annotations"]) == [r"^capsule\.record$"]
+	PY
 }
 
 # Includes point down only: watch -> recorder, replayer -> sandbox -> format; recorder and replayer never each other; what runs in the
