@@ -244,3 +244,64 @@ case_hook_three_layers() {
 	[ "$REPLAY_STATUS" -eq 1 ] || fail "another program ended with $REPLAY_STATUS, not as different"
 	[ "$(receipt svc verdict)" = '"diverged"' ] || fail "another program's answers were not told"
 }
+
+# ---- hooks that can't ---------------------------------------------------------------
+
+# The container starts whatever is wrong, and a file says what; or it does not, where that was asked for.
+case_hook_fails_softly() {
+	needs_containers
+	build_small soft:1 'CMD ["/bin/busybox", "echo", "it runs"]'
+	soft() { hooked run --rm --network=none "${LIMITS[@]}" "$@" localhost/soft:1 >"$T/soft.out" 2>"$T/soft.err"; }
+	soft --annotation other=1 || fail "without our annotation: $(cat "$T/soft.err")"
+	echo precious >"$T/there.cap"
+	soft --annotation capsule.record="$T/there.cap" || fail "it did not start: $(cat "$T/soft.err")"
+	grep -qx 'it runs' "$T/soft.out" || fail "it did not run"
+	grep -qx precious "$T/there.cap" || fail "a file that was there was written over"
+	grep -q "creating the capsule '$T/there.cap': File exists" "$T/there.cap.err" || fail "nobody says why there is no capsule: $(cat "$T/there.cap.err")"
+	! soft --annotation capsule.record="$T/there.cap" --annotation capsule.required=true || fail "it started, though it was to be recorded"
+	[ ! -s "$T/soft.out" ] || fail "it ran"
+	soft --annotation capsule.record="$T/small.cap" --annotation capsule.max-bytes=100 || fail "it did not start: $(cat "$T/soft.err")"
+	grep -q 'capsule.max-bytes=100: a number of bytes' "$T/small.cap.err" || fail "a bad annotation is not told: $(cat "$T/small.cap.err" "$T/soft.err")"
+	soft --annotation capsule.record=relative.cap || fail "it did not start: $(cat "$T/soft.err")"
+	expect_status 2 "$CAPSULE" hook </dev/null
+	one_line "no container's state"
+	echo '{"id":"../x","status":"creating","pid":1,"annotations":{"capsule.record":"/x"}}' >"$T/state"
+	expect_status 2 "$CAPSULE" hook <"$T/state"
+	expect_status 2 "$CAPSULE" hook more </dev/null
+	[ -z "$(ls /run/capsule/hook-* 2>/dev/null)" ] || fail "left behind: $(ls /run/capsule)"
+}
+
+# A container that runs already: its image, its own files and what is mounted into it; the service answers again as it did.
+limit_attach_container=300
+case_attach_container() {
+	needs_containers
+	container_network
+	mkdir "$T/volume" && echo 'the words of the volume' >"$T/volume/words"
+	cat >"$T/serve.sh" <<-'SH'
+		while :; do /bin/busybox nc -l -p 8080 -e /bin/busybox sh -c 'read line; echo "$line: $(/bin/busybox cat /data/words) $(/bin/busybox cat /own) $(/bin/busybox date +%s) $$"'; done
+	SH
+	mkdir -p "$T/small/bin" && cp "$T/serve.sh" "$T/small/bin/serve.sh"
+	build_small att:1 'CMD ["/bin/busybox", "sh", "/bin/serve.sh"]'
+	pod run -d --name att --network "$NETWORK" -v "$T/volume:/data" "${LIMITS[@]}" localhost/att:1 >/dev/null 2>"$T/run.err" || fail "podman run: $(cat "$T/run.err")"
+	pod exec att /bin/busybox sh -c 'echo what the container wrote >/own'
+	one() { python3 -c 'import socket, sys; c = socket.create_connection(("10.88.0.2", 8080), 2); c.sendall(b"%s\n" % sys.argv[1].encode()); print(c.makefile().read().strip())' "$1"; }
+	wait_for one before
+	"$CAPSULE" attach -o "$T/att.cap" --container att --for 3s 2>"$T/att.word" &
+	local recorder=$! i
+	wait_for test -s "$T/att.cap"
+	for i in 1 2 3 4 5; do one "during$i" >>"$T/answers" || :; sleep 0.2; done
+	wait $recorder || fail "attach: $(cat "$T/att.word")"
+	[ "$(grep -c 'the words of the volume what the container wrote' "$T/answers")" -ge 3 ] || fail "the answers: $(cat "$T/answers")"
+	"$CAPSULE" show "$T/att.cap" >"$T/shown"
+	grep -q '^attached *to container att, which ran already' "$T/shown" || fail "show: $(cat "$T/shown")"
+	grep -q '^image *containers-storage:localhost/att:1' "$T/shown" || fail "show: $(cat "$T/shown")"
+	grep -q '^container *podman att' "$T/shown" || fail "show: $(cat "$T/shown")"
+	grep -q "mounted: .* /data rw from $T/volume" "$T/shown" || fail "show: $(cat "$T/shown")"
+	grep -q 'addresses: .*eth0 10.88.0.2' "$T/shown" || fail "show: $(cat "$T/shown")"
+	! grep -q 'image.*could not be found out' "$T/shown" || fail "show: $(cat "$T/shown")"
+	"$CAPSULE" show --json "$T/att.cap" | python3 -c 'import json, sys
+m = json.loads(sys.stdin.readline()); m = m.get("manifest", m); assert m["pid"] == 1 and m["ppid"] == 0, (m["pid"], m["ppid"])' || fail "its pids are not those inside"
+	pod kill att >/dev/null && pod rm -f att >/dev/null
+	expect_status 125 "$CAPSULE" attach --container att
+	one_line att
+}
