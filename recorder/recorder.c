@@ -42,7 +42,7 @@ static void write_event(struct recording *r, struct event *e)
 	struct err err = ERR_INIT;
 	int rc;
 
-	if (r->broken.code || !r->w)
+	if (r->broken.code || (!r->w && !r->sink))
 		return;
 	e->time = r->now > r->start ? (uint64_t)(r->now - r->start) : 0;
 	e->task = r->task;
