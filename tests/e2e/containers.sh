@@ -188,7 +188,7 @@ make_volume() {
 # What a client hears of the service in the container.
 ask_service() {
 	say who time random 'read /srv/data' 'read /data/words' 'log one' 'log two' report time
-	say random 'read /data/sub/same' 'shell echo $$ $PPID; ls -la /data; cat /etc/hosts /etc/hostname | wc -l; id; echo more >/tmp/made; cat /tmp/made; hostname' who
+	say random 'read /data/sub/same' 'shell echo $PPID; ls -la /data; cat /etc/hosts /etc/hostname | wc -l; id; echo more >/tmp/made; cat /tmp/made; hostname' who
 	say end
 }
 
