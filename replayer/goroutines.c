@@ -30,6 +30,7 @@
 #include "replayer/inject.h"
 
 #include <stdlib.h>
+#include <asm/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -107,6 +108,19 @@ static void begin(struct replay *r, struct gtask *g)
 			g->sure = true;
 			return;
 		}
+}
+
+/*
+ * Each thread of Go's runtime begins with the fs base of who made it, and sets its own.  The shim's first question tells
+ * of it only where there is a shim, and may come late.
+ */
+bool goroutine_thread(struct gtask *t, const struct call *c)
+{
+	if (c->nr != SYS_arch_prctl)
+		return false;
+	if (c->args[0] == ARCH_SET_FS)
+		t->fsbase = c->args[1];
+	return true;
 }
 
 struct gtask *goroutine_on(struct replay *r, struct gtask *t)

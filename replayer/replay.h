@@ -428,6 +428,8 @@ static inline struct gtask *next_player(const struct replay *r, const struct gta
 }
 /* Who makes a call on thread @t: a goroutine, or (of the runtime, and without one) the thread itself. */
 struct gtask *goroutine_on(struct replay *r, struct gtask *t);
+/* What thread @t of such a program asks for is its fs base, which is noted. */
+bool goroutine_thread(struct gtask *t, const struct call *c);
 /* Could a goroutine that asks so be one of several?  Others may tell, see order_asks(). */
 bool goroutine_is_any(const struct replay *r, const struct gtask *t, int clock);
 /* Of several that begin with the same function, @last is the last that was made: their numbers tell about the others. */

@@ -146,9 +146,6 @@ static void born(struct replay *r, struct gtask *parent)
 
 	if (ptrace(PTRACE_GETEVENTMSG, parent->tid, NULL, &tid) < 0)
 		return;
-	/* Where no shim asks for it (a CPU without FSGSBASE), the first thread's goroutines are known by what it has now. */
-	if (parent->number_at && !parent->fsbase && inject_fsbase(parent->tid, &parent->fsbase) < 0)
-		parent->fsbase = 0;
 	if (!rec && parent->rec && !(parent->number_at && parent->makes_thread))
 		note_add(&r->v->changed, "a task more than recorded was started");
 	parent->nchildren++;
@@ -270,6 +267,7 @@ static void execed(struct replay *r, pid_t tid)
 	else if (t->rec)
 		t->slot = t->rec->id;
 	t->shim = t->shim_code = false;
+	t->fsbase = 0;
 	t->unlimited = 0;
 	if (inject_exec(tid, &what, &done, &err) == 0) {
 		t->shim = done.shim;
