@@ -9,6 +9,7 @@
 #include "watch/jobs.h"
 #include "watch/limits.h"
 #include "watch/notify.h"
+#include "watch/rights.h"
 #include "watch/select.h"
 #include "watch/target.h"
 
@@ -592,6 +593,8 @@ int watch_run(const struct watch_opts *opts, struct watch_result *ret, struct er
 	if (take_over_signals(&w, err) < 0 || armed_new(&w.armed, opts->ring, err) < 0)
 		return -err->code;
 	setpriority(PRIO_PROCESS, 0, -5);
+	if (rights_give_up(err) < 0)
+		return -err->code;
 	note(&w, "start", NULL, opts->policies, "policies", w.policies->n);
 	say_missing(&w);
 	say(&w, "%s: %zu polic%s", opts->policies, w.policies->n, w.policies->n == 1 ? "y" : "ies");

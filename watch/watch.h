@@ -10,7 +10,7 @@
  *	limits.c      how much there may be; store.c: where it is
  *	capture.c     a history becomes a capsule; choice.c: what of it belongs to one request; jobs.c: beside the loop
  *	requests.c    requests in a scope's events; history.c: those events
- *	control.c     `capsule trigger`
+ *	control.c     `capsule trigger`; rights.c: what it may do itself
  */
 #ifndef CAPSULE_WATCH_H
 #define CAPSULE_WATCH_H

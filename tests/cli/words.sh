@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # The command line: its tables, its man page, its manners.  And what the source may include.
 
-COMMANDS='record watch trigger replay check test bisect verify diff minimize show redact policy audit images doctor'
+COMMANDS='record attach hook watch trigger replay check test bisect verify diff minimize show redact policy audit images doctor'
 
 case_help_is_on_stdout() {
 	local c

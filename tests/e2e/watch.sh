@@ -130,6 +130,8 @@ case_watch_request() {
 	policy fives "port: $PORT" request '{any: [{http.status: ">= 500"}]}'
 	state_of "$SERVICE" >"$T/before"
 	start_watch
+	# What it may do by now is follow programs, and no more: CAP_KILL, DAC_OVERRIDE, SYS_PTRACE, PERFMON, BPF.
+	[ "$(sed -n 's/^Cap\(Eff\|Bnd\):.*\([0-9a-f]\{10\}\)$/\2/p' "/proc/$WATCH/status" | uniq)" = c000080022 ] || fail "$(grep ^Cap "/proc/$WATCH/status")"
 	load 50
 	get /fail/this >"$T/answer" &
 	load 50
