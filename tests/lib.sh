@@ -7,6 +7,9 @@ BIN=$RUN/bin
 CAPSULE=$BIN/capsule
 ASAN_CAPSULE=$BIN/capsule-asan
 USUAL_REPLAYS=20
+# How often to replay: REPLAYS times if that is said, else 20 times, or as often as REPLAY_SECONDS (8) allow, but 4 times at least.
+turns() { seq "${REPLAYS:-$USUAL_REPLAYS}"; }
+is_enough() { [ -z "${REPLAYS:-}" ] && [ "$1" -ge 4 ] && [ $((SECONDS - $2)) -ge "${REPLAY_SECONDS:-8}" ]; }	# is_enough TURN BEGAN
 export LC_ALL=C.UTF-8 TZ=UTC
 
 # The sanitizers' word must not look like one of ours.
@@ -244,14 +247,15 @@ check_replay() {
 	PY
 }
 
-# replays_the_same NAME [OPTION...]: stops all servers, then replays REPLAYS times, each time the same bytes, status and a clean receipt.
+# replays_the_same NAME [OPTION...]: stops all servers, then replays it so often, each time the same bytes, status and a clean receipt.
 replays_the_same() {
-	local name=$1 i
+	local name=$1 i began=$SECONDS
 	shift
 	stop_servers
-	for i in $(seq "${REPLAYS:-$USUAL_REPLAYS}"); do
+	for i in $(turns); do
 		replay_once "$name" "$@"
 		check_replay "$name" || fail "$name: replay $i is not the same"
+		! is_enough "$i" "$began" || break
 	done
 }
 
@@ -331,15 +335,16 @@ state_of() {
 
 # answers_again NAME [MIN]: every replay gives the recorded answers, MIN of them at least, and never says a plain "identical".
 answers_again() {
-	local i
+	local i began=$SECONDS
 	stop_servers
-	for i in $(seq "${REPLAYS:-$USUAL_REPLAYS}"); do
+	for i in $(turns); do
 		replay_once "$1"
 		[ "$REPLAY_STATUS" = 0 ] && [ "$(receipt "$1" verdict)" = '"answers identical"' ] && [ "$(receipt "$1" misses)" = 0 ] &&
 			[ "$(receipt "$1" out_of_turn)" = 0 ] && [ "$(receipt "$1" answers)" -ge "${2:-5}" ] ||
 			{ why_not "$1"; fail "replay $i: $(cat "$T/$1.replay.json")"; }
 		! grep -q 'replay: identical' "$T/$1.replay.err" || fail "a plain identical: $(cat "$T/$1.replay.err")"
 		grep -q 'after the attach came out identical; start-up:' "$T/$1.replay.err" || fail "the word: $(cat "$T/$1.replay.err")"
+		! is_enough "$i" "$began" || break
 	done
 }
 

@@ -71,7 +71,7 @@ case_server_answers_something_else() {
 	start_peer text 'something else entirely'
 	curl -sS "http://127.0.0.1:$PEER/" | grep -q 'something else entirely' || fail "the other server does not answer"
 	local i
-	for i in $(seq "${REPLAYS:-$USUAL_REPLAYS}"); do
+	for i in $(turns); do
 		replay_once fetch
 		check_replay fetch || fail "replay $i, with another server listening"
 	done

@@ -43,8 +43,8 @@ case_four_replays_at_once() {
 	needs python3
 	a_talk
 	mkdir "$T/at-once" && chmod 777 "$T/at-once"
-	local i k jobs
-	for i in $(seq "$REPLAYS"); do
+	local i k jobs began=$SECONDS
+	for i in $(turns); do
 		jobs=()
 		for k in 1 2 3 4; do
 			(as_stranger timeout -k 1 60 "$CAPSULE" replay -q --json "$T/at-once/$k.json" "$T/talk.cap" </dev/null) \
@@ -56,8 +56,9 @@ case_four_replays_at_once() {
 			cp "$T/at-once/$k.out" "$T/talk.replay.out"
 			cp "$T/at-once/$k.err" "$T/talk.replay.err"
 			cp "$T/at-once/$k.json" "$T/talk.replay.json"
-			check_replay talk || fail "replay $k of four, turn $i of $REPLAYS"
+			check_replay talk || fail "replay $k of four, turn $i"
 		done
+		! is_enough "$i" "$began" || break
 	done
 	expect_status 0 as_stranger "$CAPSULE" replay --runs 3 "$T/talk.cap"
 	one_line '3 of 3 runs identical'
@@ -103,7 +104,7 @@ case_replayer_killed() {
 	export TMPDIR=$T/tmp
 	local i mounts
 	mounts=$(wc -l </proc/self/mountinfo)
-	for i in $(seq $((REPLAYS < 5 ? REPLAYS : 5))); do
+	for i in $(turns | head -n 5); do
 		ends_by TERM 143 lock
 		ends_by INT 130 child
 		ends_by KILL 137 clock
@@ -133,7 +134,7 @@ case_replayer_interrupted_at_a_terminal() {
 		print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 	PY
 	local i p
-	for i in $(seq "$REPLAYS"); do
+	for i in $(turns); do
 		timeout 30 python3 "$T/terminal.py" "$CAPSULE" replay "$T/stuck.cap" -- "$T/stuck" "$PEER" lock >"$T/out" </dev/null || fail "status $?"
 		[ "$(cat "$T/out")" = -2 ] || fail "it ended with $(cat "$T/out"), not by SIGINT"
 		for p in /proc/[0-9]*; do
