@@ -176,7 +176,7 @@ static const char *chosen(struct json_object *list)
 	return NULL;
 }
 
-static int take_manifest(struct image *i, const char *text, size_t len, struct err *err)
+int image_take_manifest(struct image *i, const char *text, size_t len, struct err *err)
 {
 	_cleanup_json_ struct json_object *o = parse(text, len);
 	struct json_object *list = member(o, "manifests", json_type_array), *config = member(o, "config", json_type_object);
@@ -217,7 +217,7 @@ int image_describe(struct image **ret, const char *ref, struct err *err)
 			err->code = ENOENT;
 		return err_in(err, "image '%s'", ref);
 	}
-	if (image_from_config(&i, config, clen, err) < 0 || take_manifest(i, manifest, mlen, err) < 0)
+	if (image_from_config(&i, config, clen, err) < 0 || image_take_manifest(i, manifest, mlen, err) < 0)
 		return err_in(err, "image '%s'", ref);
 	i->reference = strdup(ref);
 	if (!i->reference)

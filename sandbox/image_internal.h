@@ -9,6 +9,8 @@
 
 /* From a config's text; the rest is the caller's to fill in. */
 int image_from_config(struct image **ret, const char *text, size_t len, struct err *err);
+/* @text, a manifest or an index of manifests, names @i's config, or the manifest to be asked for: into @i->manifest. */
+int image_take_manifest(struct image *i, const char *text, size_t len, struct err *err);
 bool image_is_digest(const char *s);
 void image_digest(const void *data, size_t len, char out[IMAGE_DIGEST]);
 /* The names of the images in the OCI layout @dir, "" for one without; a list to free. */
