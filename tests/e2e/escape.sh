@@ -22,10 +22,10 @@ case_the_program_can() {
 	start_peer text 'the secret of the host'
 	"$BIN/escape" loopback secret "$PEER" >"$T/loop"
 	grep -q "^OUT the host's loopback" "$T/loop" || fail "it does not reach the host: $(cat "$T/loop")"
-	unshare -m -p -f -n --mount-proc "$BIN/escape" mounts >"$T/mounts"
+	unshare -m -p -f -n -u --mount-proc "$BIN/escape" mounts >"$T/mounts"
 	grep -q '^OUT mount' "$T/mounts" || fail "it can't mount: $(cat "$T/mounts")"
-	[ "$(unshare -p -f -n -m --mount-proc "$BIN/escape" namespaces | grep -c ^OUT)" -gt 10 ] || fail "it makes no namespaces"
-	unshare -m -p -f -n --mount-proc "$BIN/escape" kernel | grep -q '^OUT keyctl' || fail "it can't call keyctl"
+	[ "$(unshare -p -f -n -m -u --mount-proc "$BIN/escape" namespaces | grep -c ^OUT)" -gt 10 ] || fail "it makes no namespaces"
+	unshare -m -p -f -n -u --mount-proc "$BIN/escape" kernel | grep -q '^OUT keyctl' || fail "it can't call keyctl"
 }
 
 case_host_network() {

@@ -76,6 +76,7 @@ case_recorder_killed() {
 	for i in 1 2 3; do
 		"$CAPSULE" record -q -o "$T/killed$i.cap" -- sh -c 'for i in $(seq 40); do date +%N; sleep 0.05; sh -c :; done; echo end' >"$T/killed$i.out" 2>"$T/killed$i.err" </dev/null &
 		rec=$!
+		wait_for test -s "$T/killed$i.out"
 		sleep "0.$((i * 3))"
 		local tree
 		tree=$(descendants $rec | awk '{ print $1 }')
