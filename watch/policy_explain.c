@@ -153,7 +153,7 @@ static void when(FILE *f, const struct condition *c, unsigned int depth)
 		}
 		break;
 	case WHEN_RETRANSMITS:
-		fprintf(f, "the number of TCP segments that a connection had to send again %s %" PRIu64, compared[c->compare], c->number);
+		fprintf(f, "the number of TCP segments that a connection had to send again %s %" PRIu64 " (which this version does not look at)", compared[c->compare], c->number);
 		break;
 	case WHEN_OOM:
 		fputs("the kernel kills a process because memory ran out", f);
@@ -217,7 +217,7 @@ void policy_explain(FILE *f, const struct policy *p)
 	};
 	static const char *const levels[] = {
 		[LEVEL_METADATA] = "which calls were made, their sizes, errors and times, and not a byte of content (level metadata)",
-		[LEVEL_HASHES] = "calls, times and hashes of the content, but not the content (level hashes)",
+		[LEVEL_HASHES] = "calls and times, but not the content (level hashes; in this version without the hashes)",
 		[LEVEL_PAYLOAD] = "all content (level payload)",
 	};
 
