@@ -177,5 +177,7 @@ static inline void cleanup_writer(struct capsule_writer **w) { capsule_writer_fr
 
 /* True if @path is absolute, has no empty, "." or ".." component, no NUL, and is shorter than PATH_MAX. "/" is fine. */
 bool path_is_clean(const char *path, size_t len);
+/* @path is @dir, or below it. */
+bool path_is_below(const char *path, const char *dir);
 
 #endif

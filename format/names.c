@@ -35,6 +35,13 @@ const char *file_state_name(enum file_state state)
 	return (unsigned int)state <= FILE_OTHER ? names[state] : "unknown";
 }
 
+bool path_is_below(const char *path, const char *dir)
+{
+	size_t n = dir[1] ? strlen(dir) : 0;	/* all is below "/" */
+
+	return strncmp(path, dir, n) == 0 && (path[n] == '/' || !path[n]);
+}
+
 bool path_is_clean(const char *path, size_t len)
 {
 	const char *end = path + len, *p = path;

@@ -14,18 +14,10 @@ const char *const image_dirs[] = {
 	"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", NULL
 };
 
-/* @path is @dir or below it. */
-static bool is_below(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-
-	return strncmp(path, dir, n) == 0 && (path[n] == '/' || !path[n]);
-}
-
 bool path_in_image(const char *path)
 {
 	for (const char *const *d = image_dirs; *d; d++)
-		if (is_below(path, *d))
+		if (path_is_below(path, *d))
 			return true;
 	return false;
 }
@@ -54,9 +46,9 @@ bool path_in_container(const struct container *c, const char *path)
 
 bool path_is_synthetic(const char *path)
 {
-	if (is_below(path, "/dev"))
-		return !is_below(path, "/dev/shm");
-	return is_below(path, "/proc") || is_below(path, "/sys");
+	if (path_is_below(path, "/dev"))
+		return !path_is_below(path, "/dev/shm");
+	return path_is_below(path, "/proc") || path_is_below(path, "/sys");
 }
 
 bool path_of_part(const struct part *part, char out[PATH_MAX])

@@ -296,22 +296,15 @@ static bool resolve_in(int root, const char *dir, char *real)
 	return snprintf(real + n, (size_t)(PATH_MAX - n), "%s", dir + (part[1] ? strlen(part) : 0)) < PATH_MAX - n;
 }
 
-static bool is_below(const char *path, const char *dir)
-{
-	size_t n = dir[1] ? strlen(dir) : 0;	/* all is below "/" */
-
-	return strncmp(path, dir, n) == 0 && (path[n] == '/' || !path[n]);
-}
-
 bool files_synthetic(const char *path)
 {
-	return is_below(path, "/proc") || is_below(path, "/sys") || is_below(path, "/dev");
+	return path_is_below(path, "/proc") || path_is_below(path, "/sys") || path_is_below(path, "/dev");
 }
 
 static bool under_image(const struct manifest *m, const char *path)
 {
 	for (char *const *dir = m->image_dirs; dir && *dir; dir++)
-		if (is_below(path, *dir))
+		if (path_is_below(path, *dir))
 			return true;
 	return false;
 }

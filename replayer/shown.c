@@ -11,10 +11,9 @@
 
 #include "replayer/replay.h"
 
-#include "format/cleanup.h"
-
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,19 +25,12 @@ struct shown {
 	size_t n, room;
 };
 
-static bool is_below(const char *path, const char *dir)
-{
-	size_t n = dir[1] ? strlen(dir) : 0;	/* all is below "/" */
-
-	return strncmp(path, dir, n) == 0 && (path[n] == '/' || !path[n]);
-}
-
 bool shown_has(char *const *shown, const char *path)
 {
 	if (!shown)
 		return true;
 	for (; *shown; shown++)
-		if (is_below(path, *shown))
+		if (path_is_below(path, *shown))
 			return true;
 	return false;
 }
