@@ -357,6 +357,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	r->exit.group = BPF_CORE_READ(sig, live.counter) == 0;
 	r->exit.status = BPF_CORE_READ(sig, flags) & SIGNAL_GROUP_EXIT ? BPF_CORE_READ(sig, group_exit_code) :
 									 BPF_CORE_READ(task, exit_code);
+	r->exit.oom = BPF_CORE_READ(sig, oom_mm) != 0;
 	bpf_ringbuf_submit(r, submit_flags(live <= 0));
 	return 0;
 }

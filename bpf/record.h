@@ -184,7 +184,7 @@ struct rec_task {
 	union {
 		struct { __u32 child, child_tgid, own_tid, own_tgid; } fork;	/* thread: child_tgid is the parent's; own: in its own pid namespace */
 		struct { __u32 old_tid, stopped, heard; } exec;	/* heard: not stopped, for its parent would hear of it */
-		struct { __s32 status; __u32 group; } exit;
+		struct { __s32 status; __u16 group, oom; } exit;
 		struct { __s32 signo, code; __u32 pid, uid, group, pad; __u64 value; } signal;
 		struct { __u32 why, nr; } hole;
 	};

@@ -273,9 +273,11 @@ void event_pack(msgpack_packer *pk, const struct event *e, uint64_t since)
 	case EV_OUTPUT: pack_file(pk, e, since); break;
 	case EV_HOLE: pack_hole(pk, e, since); break;
 	case EV_EXIT:
-		pack_head(pk, e, since, 2);
+		pack_head(pk, e, since, 2 + e->exit.oom);
 		msgpack_pack_int32(pk, e->exit.status);
 		(e->exit.group ? msgpack_pack_true : msgpack_pack_false)(pk);
+		if (e->exit.oom)
+			msgpack_pack_true(pk);
 		break;
 	case EV_SIGNAL:
 		pack_head(pk, e, since, 6);
@@ -415,6 +417,7 @@ static void unpack_body(struct mp *m, struct event *e)
 	case EV_EXIT:
 		e->exit.status = (int32_t)mp_int(m, "status", INT32_MIN, INT32_MAX);
 		e->exit.group = mp_bool(m, "group");
+		e->exit.oom = mp_bool(m, "oom");
 		break;
 	case EV_SIGNAL:
 		e->signal.signo = (int32_t)mp_int(m, "signo", INT32_MIN, INT32_MAX);

@@ -99,6 +99,7 @@ struct ev_exec {
 struct ev_exit {
 	int32_t status;		/* as wait(2) gives it */
 	bool group;		/* the last thread of its process */
+	bool oom;		/* the kernel had chosen the process to be killed for want of memory */
 };
 
 struct ev_signal {

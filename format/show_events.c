@@ -380,6 +380,7 @@ static void event(FILE *f, const struct objects *objects, const struct event *e)
 	case EV_EXIT:
 		fputs("+++ ", f);
 		show_status(f, e->exit.status);
+		fputs(e->exit.oom ? ", for want of memory" : "", f);
 		fputs(e->exit.group ? " +++" : " (thread) +++", f);
 		break;
 	case EV_SIGNAL:

@@ -205,6 +205,7 @@ static void event(FILE *f, const struct event *e)
 	case EV_EXIT:
 		integer(f, "status", e->exit.status);
 		boolean(f, "group", e->exit.group);
+		boolean(f, "oom", e->exit.oom);
 		break;
 	case EV_SIGNAL:
 		integer(f, "signo", e->signal.signo);

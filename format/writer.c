@@ -34,9 +34,14 @@ static uint64_t reserve(const struct capsule_writer *w)
 	return w->last ? 0 : RESERVE + INDEX_ENTRY * (uint64_t)(w->nindex < MAX_INDEX ? w->nindex : MAX_INDEX);
 }
 
+static bool is_beyond(const struct capsule_writer *w, uint64_t len)
+{
+	return w->max && w->at + len > w->max;
+}
+
 static int allocate(const struct capsule_writer *w, uint64_t len)
 {
-	if (w->max && w->at + len > w->max)
+	if (is_beyond(w, len))
 		return -EDQUOT;
 	if (fallocate(w->fd, FALLOC_FL_KEEP_SIZE, (off_t)w->at, (off_t)len) == 0)
 		return 0;
@@ -56,6 +61,7 @@ static int append(struct capsule_writer *w, const void *data, size_t len, struct
 	int r = allocate(w, len + reserve(w));
 
 	if (r < 0) {
+		w->full = is_beyond(w, len + reserve(w));
 		allocate(w, reserve(w));	/* the failed one may have given it back */
 		return break_it(w, -r, err);
 	}
@@ -365,9 +371,9 @@ static void finish_broken(struct capsule_writer *w, struct capsule_end *end)
 
 	w->dropped += w->pending;
 	empty_buffer(w);
-	hole.hole.what = "disk";
-	hole.hole.where = w->path;
-	hole.hole.why = w->broken.text;
+	hole.hole.what = w->full ? "budget" : "disk";
+	hole.hole.where = w->full ? "capsule" : w->path;
+	hole.hole.why = w->full ? "it would have had more bytes than it may have" : w->broken.text;
 	hole.hole.count = w->dropped;
 	w->broken.code = 0;
 	w->last = true;

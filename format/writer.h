@@ -20,6 +20,7 @@ struct capsule_writer {
 	struct err broken;		/* the write that failed */
 	bool unchecked;			/* tests set it, to make capsules that no reader takes */
 	uint64_t max;			/* bytes of the file at most; 0: any number */
+	bool full;			/* that was why it failed */
 	bool last;			/* nothing follows the end frame: keep no room for it */
 	ZSTD_CCtx *z;
 	uint8_t *out;			/* one frame, compressed */

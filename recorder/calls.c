@@ -510,6 +510,7 @@ static void on_exit_(struct recording *r, struct task *t, const struct rec_task 
 
 	e.exit.status = x->exit.status;
 	e.exit.group = x->exit.group;
+	e.exit.oom = x->exit.oom;
 	emit(r, &e);
 	if (e.exit.group && t->number == 1)
 		r->first_status = e.exit.status;

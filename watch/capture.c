@@ -428,8 +428,10 @@ static int finish(struct making *m, struct captured *ret, struct err *err)
 	ret->events = m->events;
 	ret->holes = m->holes;
 	rc = capsule_writer_finish(TAKE_PTR(m->w), &end, err);
-	/* Full: it says so itself, and is a capsule. */
-	return rc == -EDQUOT ? 0 : rc;
+	if (rc != -EDQUOT)
+		return rc;
+	*err = (struct err)ERR_INIT;	/* full: it says so itself, and is a capsule */
+	return 0;
 }
 
 static int make(struct making *m, const char *path, struct captured *ret, struct err *err)

@@ -22,7 +22,7 @@ int limits_take(struct limits *l, const struct policies *ps, struct err *err);
 uint64_t limits_allow(struct limits *l, const struct policy *p, int64_t now, const char **why);
 /* One is begun, of at most @bytes: it counts. Its number, for limits_ended(); negative: no memory, then it must not be. */
 int limits_begun(struct limits *l, const struct policy *p, int64_t now, uint64_t bytes);
-/* It came to @bytes; 0: to nothing, and counts no more. */
+/* It came to @bytes; 0: to nothing, and counts no more, but that the next one has to wait for cool_down, a second at least. */
 void limits_ended(struct limits *l, int number, uint64_t bytes);
 
 #endif

@@ -133,7 +133,10 @@ static int write_copy(const struct redact_copy *how, const struct redactor *r, s
 	if ((write_contents(w, r, c, err) < 0 || write_events(w, r, c, err) < 0) && err->code != EDQUOT)
 		return -err->code;
 	rc = capsule_writer_finish(TAKE_PTR(w), &c->end, err);
-	return rc == -EDQUOT ? 0 : rc;
+	if (rc != -EDQUOT)
+		return rc;
+	*err = (struct err)ERR_INIT;
+	return 0;
 }
 
 static void copy_clear(struct copy *c)

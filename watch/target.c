@@ -13,15 +13,25 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { SI_KERNEL_ = 0x80, SNAPSHOT_LIMIT = 16 << 20 };
+enum { SNAPSHOT_LIMIT = 16 << 20 };
 
 /* ---- moments --------------------------------------------------------------------- */
+
+/* No policy's storm keeps another's single failure out. */
+static bool has_place(const struct target *t, const struct policy *p)
+{
+	size_t mine = 0;
+
+	for (size_t i = 0; i < t->nwaiting; i++)
+		mine += t->waiting[i].policy == p;
+	return t->nwaiting < TARGET_WAITING && mine < TARGET_WAITING / t->npolicies;
+}
 
 static void want(struct target *t, const struct policy *p, const struct moment *m, const char *why)
 {
 	struct wanted *w;
 
-	if (t->nwaiting == TARGET_WAITING) {
+	if (!has_place(t, p)) {
 		t->overflowed++;
 		return;
 	}
@@ -101,7 +111,7 @@ static void on_exit_(struct target *t, const struct event *e)
 	map_take(t->processes, e->task, 0);
 	if (!e->exit.group)
 		return;
-	m.oom = t->oom && WIFSIGNALED(e->exit.status) && WTERMSIG(e->exit.status) == SIGKILL;
+	m.oom = e->exit.oom && WIFSIGNALED(e->exit.status) && WTERMSIG(e->exit.status) == SIGKILL;
 	for (size_t i = 0; i < t->npolicies; i++) {
 		const struct policy *p = t->policies[i].policy;
 
@@ -131,9 +141,6 @@ static void on_event(void *ctx, const struct event *e)
 	case EV_CALL:
 		if (conditions_may_fail(e))
 			on_call(t, e);
-		break;
-	case EV_SIGNAL:
-		t->oom |= e->signal.signo == SIGKILL && e->signal.code == SI_KERNEL_;
 		break;
 	case EV_FORK:
 		on_fork(t, e);

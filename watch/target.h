@@ -30,7 +30,6 @@ struct target {
 	int64_t armed_at;	/* CLOCK_BOOTTIME, ns: when levels were raised */
 	enum armed_level level;
 	int64_t metadata_until;	/* CLOCK_BOOTTIME, ns: what happened before was told without payload */
-	bool oom;
 	uint64_t lost_before;	/* records of the ring, when it was armed */
 	size_t npolicies;
 	struct {

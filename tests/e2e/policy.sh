@@ -50,6 +50,12 @@ case_policy_refused() {
 	printf -- '- name: a\n  select: {binary: x}\n  when: {oom: true}\n  then:\n    history: {bytes: 900GiB}\n' >"$T/p.yaml"
 	expect_status 1 "$CAPSULE" policy check "$T/p.yaml"
 	one_line "p.yaml:5: bytes: 900GiB is too much; from 64KiB to 1048576KiB can be"
+	printf -- '- name: a\n  select:\n    container: x\n    cgroup: /y\n  when: {oom: true}\n' >"$T/p.yaml"
+	expect_status 1 "$CAPSULE" policy check "$T/p.yaml"
+	one_line "p.yaml:4: " "not both"
+	printf -- '- name: a\n  select: {binary: x}\n  when: {oom: true}\n  then:\n    redact:\n    - regex: "a("\n' >"$T/p.yaml"
+	expect_status 1 "$CAPSULE" policy check "$T/p.yaml"
+	one_line "p.yaml:6: " "at character"
 }
 
 # The unit's commands are ones that there are, with the prefix of the installation; the pre-check says no to a bad file.

@@ -302,6 +302,96 @@ case_watch_call() {
 	answers_again call 3
 }
 
+# It ends as it should not, and somebody is told of it, with the capsule's name; an end that is none of these is nobody's business.
+case_watch_exit() {
+	cat >"$T/page" <<-'SH'
+		#!/bin/sh
+		echo "$# $1 $2 $CAPSULE_POLICY $CAPSULE_FILE" >>"$PAGES"
+	SH
+	chmod +x "$T/page"
+	export PAGES=$T/pages
+	local status
+	mkfifo "$T/go0" "$T/go7" "$T/segv"
+	for status in 0 7; do
+		start "worker$status.log" sh -c "read -r _ <'$T/go$status'; exit $status"
+		policy "ends$status" "pid: ${SERVERS[-1]}" process '{any: [{exit: "!= 0"}, {signal: SEGV}]}' '' "notify: {exec: [$T/page, it]}"
+	done
+	start worker-segv.log sh -c "read -r _ <'$T/segv'; kill -SEGV \$\$"
+	policy segv "pid: ${SERVERS[-1]}" process '{all: [{signal: [SEGV, BUS]}, {not: {exit: 0}}]}'
+	policy segv-any "pid: ${SERVERS[-1]}" process '{any: [{exit: "!= 0"}, {signal: [SEGV, BUS]}]}'
+	start_watch
+	wait_long grep -q "watching pid ${SERVERS[-1]}" "$T/watch.log"
+	for status in 0 7; do echo >"$T/go$status"; done
+	wait_long has_capsules 1
+	echo >"$T/segv"
+	wait_long has_capsules 2
+	wait_long test -s "$PAGES"
+	sleep 0.5
+	stop_watch
+	[ -z "$(capsules 'ends0-*')" ] || fail "exit status 0 is a failure: $(capsules)"
+	# A process that a signal killed has no exit status: not even one that is not 0.
+	[ "$(capsules | wc -l)" = 2 ] || fail "$(capsules)"
+	local all
+	all=$(capsules 'segv-any-*')
+	"$CAPSULE" show "$all" >"$T/show"
+	grep -q 'signal=SEGV' "$T/show" || fail "show: $(cat "$T/show")"
+	all=$(capsules 'ends7-*')
+	"$CAPSULE" show "$all" >"$T/show"
+	grep -q 'exit=7' "$T/show" || fail "show: $(cat "$T/show")"
+	[ "$(cat "$PAGES")" = "2 it $all ends7 $all" ] || fail "told: $(cat "$PAGES")"
+}
+
+# One of those that a watched process starts: of a policy for trees the end of each is looked at, of one for processes the first one's.
+case_watch_tree() {
+	mkfifo "$T/go"
+	start parent.log sh -c "while read -r code; do sh -c \"echo child; exit \$code\"; done <'$T/go'; exec sleep 60"
+	policy tree "pid: ${SERVERS[-1]}" tree '{any: [{exit: "== 9"}]}'
+	policy process "pid: ${SERVERS[-1]}" process '{any: [{exit: "== 9"}]}'
+	start_watch
+	printf '0\n9\n3\n' >"$T/go"
+	wait_long has_capsules 1
+	sleep 0.5
+	stop_watch
+	[ "$(capsules | wc -l)" = 1 ] || fail "$(capsules)"
+	the_capsule tree
+	"$CAPSULE" show --json --events "$T/tree.cap" >"$T/events"
+	grep -q '"status":2304' "$T/events" || fail "the child's end is not there: $(cat "$T/events")"
+}
+
+# memory_group BYTES: a control group that holds no more, $GROUP.
+memory_group() {
+	local most
+	needs_recording
+	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+		GROUP=/sys/fs/cgroup/capsule-test-$BASHPID most=memory.max
+		grep -qw memory /sys/fs/cgroup/cgroup.subtree_control || skip "no memory controller"
+	else
+		GROUP=/sys/fs/cgroup/memory/capsule-test-$BASHPID most=memory.limit_in_bytes
+	fi
+	mkdir "$GROUP" 2>/dev/null || skip "no control group can be made"
+	echo "$1" >"$GROUP/$most" || { rmdir "$GROUP"; skip "no limit of memory"; }
+}
+
+# The kernel kills it for want of memory; one that somebody kills is another matter.
+case_watch_oom() {
+	memory_group 33554432
+	trap 'stop_servers; rmdir "$GROUP"' EXIT
+	mkfifo "$T/eat" "$T/wait"
+	start eater.log sh -c "echo \$\$ >'$GROUP/cgroup.procs'; exec /usr/bin/python3 -c 'open(\"$T/eat\").read(); x = [bytearray(1 << 20) for i in range(1 << 12)]'"
+	policy eater "pid: ${SERVERS[-1]}" process '{any: [{oom: true}]}'
+	start waiter.log /usr/bin/python3 -c "open('$T/wait').read()"
+	policy waiter "pid: ${SERVERS[-1]}" process '{any: [{oom: true}]}'
+	start_watch
+	kill -KILL "${SERVERS[-1]}"
+	: >"$T/eat"
+	wait_long has_capsules 1
+	sleep 0.5
+	stop_watch
+	the_capsule oom
+	"$CAPSULE" show --events "$T/oom.cap" >"$T/events"
+	grep -q 'KILL.*for want of memory' "$T/events" || fail "$(tail -n 3 "$T/events")"
+}
+
 # Somebody asks for it: root may, others may not.
 case_watch_trigger() {
 	start_service
@@ -341,6 +431,70 @@ case_watch_limits() {
 	sleep 1
 	stop_watch
 	[ "$(capsules | wc -l)" = 4 ] || fail "after a new start: $(capsules)"
+}
+
+# A storm of 10,000 failures, on kept connections, and a policy for each limit: each has what it may have, and not one more.
+case_watch_storm() {
+	needs nginx
+	PORT=$(free_port)
+	mkdir "$T/nginx"
+	cat >"$T/nginx/nginx.conf" <<-CONF
+		daemon off; master_process off; pid $T/nginx/pid; error_log $T/nginx/error.log;
+		events { worker_connections 64; }
+		http {
+			access_log off; default_type text/plain; keepalive_requests 100000;
+			client_body_temp_path $T/nginx/body; proxy_temp_path $T/nginx/proxy; fastcgi_temp_path $T/nginx/fastcgi;
+			uwsgi_temp_path $T/nginx/uwsgi; scgi_temp_path $T/nginx/scgi;
+			server { listen 127.0.0.1:$PORT; location / { return 503 "\$msec \$request_id \$request_id\n"; } }
+		}
+	CONF
+	start nginx.log nginx -p "$T/nginx" -c "$T/nginx/nginx.conf"
+	wait_for listens 127.0.0.1 "$PORT"
+	cat >"$T/policy.yaml" <<-YAML
+		- host: {max_capsules: 11, per_hour: 12}
+	YAML
+	local fives='{any: [{http.status: ">= 500"}]}'
+	policy seen "port: $PORT" request "$fives" 'max_capsules: 3'
+	policy hourly "port: $PORT" request "$fives"
+	policy once "port: $PORT" request "$fives"
+	policy daily "port: $PORT" process '{any: [{syscall: {name: accept4, error: EAGAIN}}, {trigger: manual}]}' 'max_bytes: 100KiB, bytes_per_day: 200KiB'
+	policy never "port: $PORT" request '{any: [{http.status: 404}]}'
+	sed -i -e '/^- name: hourly/,/^- name: once/ s/per_hour: 100/per_hour: 2/' -e '/^- name: once/,/^- name: daily/ s/cool_down: 0s/cool_down: 1h/' "$T/policy.yaml"
+	start_watch
+	python3 - "$PORT" 10000 <<-'PY' || fail "a request failed"
+		import socket, sys, threading
+		def one(n):
+		    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+		    f = s.makefile("rb")
+		    for i in range(0, n, 10):
+		        s.sendall(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % i * 10)
+		        for _ in range(10):
+		            assert f.readline().startswith(b"HTTP/1.1 503 ")
+		            while (line := f.readline()) != b"\r\n":
+		                if line.lower().startswith(b"content-length"):
+		                    length = int(line.split(b":")[1])
+		            f.read(length)
+		ts = [threading.Thread(target=one, args=(int(sys.argv[2]) // 8,)) for _ in range(8)]
+		[t.start() for t in ts]
+		[t.join() for t in ts]
+	PY
+	sleep 1
+	local i
+	for i in 1 2 3 4 5; do "$CAPSULE" trigger -q --socket "$T/socket" daily || :; done
+	stop_watch
+	[ "$(capsules 'seen-*' | wc -l)" = 3 ] || fail "max_capsules: $(capsules)"
+	[ "$(capsules 'hourly-*' | wc -l)" = 2 ] || fail "per_hour: $(capsules)"
+	[ "$(capsules 'once-*' | wc -l)" = 1 ] || fail "cool_down: $(capsules)"
+	[ -z "$(capsules 'never-*')" ] || fail "$(capsules)"
+	local each all=0 n=0
+	while read -r each; do
+		all=$((all + $(stat -c %s "$each"))) n=$((n + 1))
+		[ "$(stat -c %s "$each")" -le 102400 ] || fail "max_bytes: $(stat -c %s "$each")"
+		"$CAPSULE" show "$each" >"$T/show" || fail "$(cat "$T/show")"
+		grep -q 'hole: budget at capsule' "$T/show" || fail "it does not say that it is not whole: $(cat "$T/show")"
+	done < <(capsules 'daily-*')
+	[ $n -ge 1 ] && [ $all -le 204800 ] || fail "bytes_per_day: $all bytes in $n"
+	[ "$(capsules | wc -l)" -le 11 ] || fail "of the host: $(capsules)"
 }
 
 # The history has a size, and so has the recorder.

@@ -209,7 +209,7 @@ const BODIES = {
 		path: clean(text(f[0])), argv: list(f[1], text), env: list(f[2], text), cwd: text(f[3]),
 		at_random: new Hex(f[4] == null ? Buffer.alloc(16) : exactly(f[4], 16)), vdso: u32(f[5]), goroutines: bool(f[6] ?? false),
 	}),
-	exit: (f) => ({ status: i32(f[0]), group: bool(f[1]) }),
+	exit: (f) => ({ status: i32(f[0]), group: bool(f[1]), oom: bool(f[2] ?? false) }),
 	signal: (f) => ({
 		signo: i32(f[0]), code: i32(f[1]), pid: u32(f[2] ?? 0n), uid: u32(f[3] ?? 0n), value: u64(f[4] ?? 0n), group: bool(f[5] ?? false),
 	}),
