@@ -61,7 +61,7 @@ static __noinline int end_path(struct call *c)
 	if (c->d->fate == SC_OWNER && c->d->fd)		/* fchown() */
 		give_looked_at(c, first_fd(c));
 	bpf_loop(6, give_name, c, 0);
-	if (sc_path_error(c->t->ret) || sc_got_none(c->t->nr, 0, c->t->ret))
+	if (sc_path_error(c->t->ret) || sc_change_error(c->t->ret) || sc_got_none(c->t->nr, 0, c->t->ret))
 		give_failed(c);
 	else
 		give_call(c, 0);

@@ -195,7 +195,7 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 			return 0;
 		}
 	}
-	if (c.d->fate == SC_RUN && c.d->fd && sc_machine_error(ret)) {
+	if (c.d->fate == SC_RUN && c.d->fd && sc_change_error(ret)) {
 		begin_call(t, regs, nr, ret);
 		return end_file_call(&c);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "format/codec.h"
 
+#include "format/attributes.h"
 #include "format/mp.h"
 
 #include <errno.h>
@@ -87,6 +88,8 @@ static int check_file(const struct event *e, struct err *err)
 		return bad(err, e, "target");
 	if (*str_or_empty(f->link) && (f->state != FILE_REGULAR || !clean(f->link)))
 		return bad(err, e, "link");
+	if (f->attributes.len && ((f->state != FILE_REGULAR && f->state != FILE_DIR) || !attributes_are_good(f->attributes)))
+		return bad(err, e, "attributes");
 	return 0;
 }
 
@@ -236,9 +239,9 @@ static void pack_file(msgpack_packer *pk, const struct event *e, uint64_t since)
 {
 	const struct ev_file *f = &e->file;
 
-	bool link = *str_or_empty(f->link);
+	bool attributes = f->attributes.len, link = attributes || *str_or_empty(f->link);
 
-	pack_head(pk, e, since, 10 + link);
+	pack_head(pk, e, since, 10u + link + attributes);
 	mp_pack_text(pk, f->path);
 	msgpack_pack_uint8(pk, f->state);
 	msgpack_pack_uint8(pk, f->flags);
@@ -251,6 +254,8 @@ static void pack_file(msgpack_packer *pk, const struct event *e, uint64_t since)
 	mp_pack_text(pk, f->target);
 	if (link)
 		mp_pack_text(pk, f->link);
+	if (attributes)
+		mp_pack_bin(pk, f->attributes.data, f->attributes.len);
 }
 
 static void pack_hole(msgpack_packer *pk, const struct event *e, uint64_t since)
@@ -394,6 +399,7 @@ static void unpack_file(struct mp *m, struct ev_file *f)
 	f->has_hash = mp_fixed(m, "sha256", f->sha256, 32);
 	f->target = mp_text(m, "target");
 	f->link = mp_text(m, "link");
+	f->attributes = mp_bin(m, "attributes", ATTRIBUTES_MAX);
 }
 
 static void unpack_hole(struct mp *m, struct ev_hole *h)

@@ -167,6 +167,7 @@ struct ev_file {
 	uint8_t sha256[32];	/* regular: of the content */
 	const char *target;	/* symlink */
 	const char *link;	/* regular: another path of the same file; "" or NULL: none known */
+	struct bytes attributes;	/* regular, directory: extended ones, see format/attributes.h */
 };
 
 struct ev_hole {

@@ -3,6 +3,7 @@
 #include "format/show.h"
 
 #include "format/addr.h"
+#include "format/attributes.h"
 #include "format/cleanup.h"
 #include "format/sha256.h"
 #include "format/text.h"
@@ -283,6 +284,20 @@ static void object(FILE *f, const struct ev_object *o)
 		fprintf(f, " at offset %" PRIu64, o->offset);
 }
 
+static void attributes(FILE *f, struct bytes rest)
+{
+	struct attribute a;
+
+	while (attributes_next(&rest, &a)) {
+		fputs(", ", f);
+		path(f, a.name);
+		if (a.value)
+			fprintf(f, " of %zu bytes", a.len);
+		else
+			fputs(" unknown", f);
+	}
+}
+
 static void file(FILE *f, const struct event *e)
 {
 	const struct ev_file *v = &e->file;
@@ -306,6 +321,7 @@ static void file(FILE *f, const struct event *e)
 		fputs(", the same as ", f);
 		path(f, v->link);
 	}
+	attributes(f, v->attributes);
 	fputs(v->flags & FILE_IMAGE ? ", of the image" : "", f);
 	fputs(v->flags & FILE_CONTENT ? ", in the capsule" : "", f);
 	fputs(v->flags & FILE_CHANGED ? ", changed while it was read" : "", f);

@@ -170,6 +170,8 @@ static void file(FILE *f, const struct ev_file *e)
 		fputs(",\"sha256\":null", f);
 	string(f, "target", e->target);
 	string(f, "link", e->link);
+	if (e->attributes.len)
+		hex(f, "attributes", e->attributes.data, e->attributes.len);
 }
 
 static void exec(FILE *f, const struct ev_exec *x)

@@ -120,6 +120,12 @@ static inline int sc_machine_error(__s64 ret)
 	return 0;
 }
 
+/* Some file systems can't do what others can: EOPNOTSUPP. */
+static inline int sc_change_error(__s64 ret)
+{
+	return ret == -95 || sc_machine_error(ret);
+}
+
 /* Names of files also lead to what is forbidden. */
 static inline int sc_path_error(__s64 ret)
 {

@@ -291,10 +291,12 @@ static int add_stream(struct gathering *g, struct stream *s, struct err *err)
 
 static int add_file(struct gathering *g, const struct ev_file *f, struct err *err)
 {
-	uint8_t what[SHA256_LEN + 1] = { f->state }, sha256[SHA256_LEN];
+	uint8_t what[2 * SHA256_LEN + 1] = { f->state }, sha256[SHA256_LEN];
 
 	if (f->has_hash)
 		memcpy(what + 1, f->sha256, SHA256_LEN);
+	if (f->attributes.len)
+		sha256_of(f->attributes.data, f->attributes.len, what + 1 + SHA256_LEN);
 	sha256_of(what, sizeof(what), sha256);
 	if (add(g, f->path, sha256, 0, false, err) < 0)
 		return -err->code;

@@ -144,7 +144,7 @@ static bool is_event(const struct recording *r, const struct rec_call *c, const 
 {
 	switch (sc_table[c->nr].fate) {
 	case SC_OPEN: case SC_PATH:
-		return e->obj2 != 0 || (e->flags & CALL_WHOLE) || sc_path_error(c->ret) || sc_got_none(c->nr, 0, c->ret);
+		return e->obj2 != 0 || (e->flags & CALL_WHOLE) || sc_path_error(c->ret) || sc_change_error(c->ret) || sc_got_none(c->nr, 0, c->ret);
 	case SC_OWNER:
 		return c->ret >= 0 || sc_path_error(c->ret);
 	case SC_LOOK:

@@ -129,7 +129,7 @@ bool ahead_take(struct recording *r, struct entry *e, int64_t ctime)
 		return false;
 	}
 	r->files->bytes_ahead -= e->ahead->len;
-	entry_know(r, e, &e->ahead->st);
+	entry_know_at(r, e, e->path, &e->ahead->st);
 	e->ctime = ctime;
 	content_take(r, TAKE_PTR(e->ahead));
 	return true;

@@ -14,6 +14,9 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/xattr.h>
+
+enum { NR_setxattrat = 463, NR_removexattrat = 466 };	/* Linux 6.13 */
 
 enum effect {
 	LOOKS = 0,	/* at what is there */
@@ -184,6 +187,27 @@ static void had_effect(struct recording *r, const struct rec_call *c, enum effec
 	}
 }
 
+/* The name of an attribute that the call has set or removed; NULL: it is not of that kind, or not one that a replay sets. */
+static const char *attribute_of(const struct rec_call *c, const struct parts *p)
+{
+	const char *name = NULL;
+
+	switch (c->nr) {
+	case SYS_setxattr: case SYS_lsetxattr: case SYS_removexattr: case SYS_lremovexattr:
+		name = string_of(p, 1);
+		break;
+	case NR_setxattrat: case NR_removexattrat:
+		name = string_of(p, 3);
+		break;
+	}
+	return name && c->ret >= 0 && strncmp(name, "user.", 5) == 0 ? name : NULL;
+}
+
+static bool created_attribute(const struct rec_call *c)
+{
+	return (c->nr == SYS_setxattr || c->nr == SYS_lsetxattr) && c->args[4] == XATTR_CREATE;
+}
+
 static void path_call(struct recording *r, const struct rec_call *c, const struct parts *p, struct file_facts *facts)
 {
 	enum effect effect = c->ret >= 0 ? effect_of(c) : LOOKS;
@@ -204,6 +228,8 @@ static void path_call(struct recording *r, const struct rec_call *c, const struc
 	}
 	for (unsigned int i = 0; i < n; i++)
 		had_effect(r, c, effect, &w[i]);
+	if (n == 1 && attribute_of(c, p))
+		file_attribute_changed(r, w[0].path, attribute_of(c, p), created_attribute(c));
 }
 
 void file_bound(struct recording *r, const struct rec_call *c, const struct parts *p)

@@ -130,11 +130,14 @@ void content_keep(struct recording *r, struct entry *e, int fd, int64_t ctime)
 {
 	struct err err = ERR_INIT;
 	struct stat before, after;
+	char link[64];
 	int rc = 0;
 
 	if (fstat(fd, &before) < 0 || !S_ISREG(before.st_mode))
 		return;
 	entry_know(r, e, &before);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	attributes_know(r, e, link, true, &before);
 	if (r->sink)
 		content_put_off(e, &before);
 	if (r->broken.code || r->sink)

@@ -23,6 +23,8 @@ static void tell(struct recording *r, const struct entry *e, const struct ev_fil
 	struct event ev = { .kind = EV_FILE, .file = *before };
 
 	ev.file.path = e->path;
+	if (ev.file.state == FILE_REGULAR || ev.file.state == FILE_DIR)
+		ev.file.attributes = e->first ? e->first->attributes : e->attributes;
 	if (ev.file.state != FILE_SYMLINK)
 		ev.file.target = NULL;
 	emit(r, &ev);

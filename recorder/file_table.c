@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static uint64_t hash(const char *s)
@@ -32,6 +33,7 @@ static void entry_free(struct entry *e)
 	free(e->path);
 	free(e->from);
 	free((char *)e->before.target);
+	attributes_forget(e);
 	free(e->ahead);
 	free(e);
 }
@@ -95,7 +97,7 @@ static void know_root(struct recording *r)
 	struct entry *e = file_look(r, "/", &st) == 0 ? entry_add(r->files, "/") : NULL;
 
 	if (e)
-		entry_know(r, e, &st);
+		entry_know_at(r, e, "/", &st);
 }
 
 void files_begin(struct recording *r)
@@ -223,9 +225,18 @@ void entry_know(struct recording *r, struct entry *e, const struct stat *st)
 		know_link(r, e, st);
 }
 
+void entry_know_at(struct recording *r, struct entry *e, const char *path, const struct stat *st)
+{
+	char host[PATH_MAX];
+
+	entry_know(r, e, st);
+	attributes_know(r, e, path_below(r->opts->rootfs, path, host) < 0 ? NULL : host, false, st);
+}
+
 void entry_know_absent(struct entry *e)
 {
 	free((char *)e->before.target);
+	attributes_forget(e);
 	e->before = (struct ev_file){ .state = FILE_ABSENT };
 	e->flags |= KNOWN;
 	e->flags &= ~IS_DIR;
@@ -260,7 +271,7 @@ static void know_parents(struct recording *r, const char *path)
 		if (!e)
 			e = entry_add(r->files, dir);
 		if (e)
-			entry_know(r, e, &st);
+			entry_know_at(r, e, dir, &st);
 	}
 }
 
@@ -277,10 +288,14 @@ int file_host(const struct recording *r, const char *path, char host[PATH_MAX])
 
 int files_new(struct files **ret, struct err *err)
 {
+	struct timespec now;
+
 	*ret = calloc(1, sizeof(**ret));
 	if (!*ret)
 		return err_set(err, ENOMEM, "out of memory");
 	(*ret)->job.fd = -1;
+	clock_gettime(CLOCK_REALTIME, &now);
+	(*ret)->began = file_ns(now);
 	(*ret)->last_read = &(*ret)->read;
 	return 0;
 }

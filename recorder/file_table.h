@@ -17,6 +17,8 @@ enum {
 	AWAY = 128,		/* it went with a directory that was renamed: what is at its path now is another one */
 	WAS_READ = 512,		/* armed: opened for reading, or a program; what is in a file that is only written tells nobody anything */
 	LATE = 256,		/* armed: its content is read when a capsule is made, if it is still that of ctime */
+	ATTRIBUTES_IN_TIME = 1024,	/* of a first name: read before the scope could change them */
+	ATTRIBUTES_CHANGED = 2048,	/* likewise: the scope did */
 	CONTENT_CHANGED = 64,	/* of a first name: the scope wrote to the file, under whichever name */
 };
 
@@ -25,6 +27,7 @@ struct entry {
 	struct entry *same;	/* another path with the same hash */
 	uint16_t flags;
 	struct ev_file before;	/* path and target: the entry's own */
+	struct bytes attributes;	/* of a first name: extended ones, before; malloced */
 	struct content *ahead;	/* read before anybody opened it; NULL: not so */
 	struct entry *first;	/* of several names of one file, the one that was known first; itself, or NULL: it has one name */
 	char *from;		/* of a directory that came here: where it was */
@@ -48,6 +51,7 @@ struct busy_dir {
 enum { BUSY_DIRS = 16 };
 
 struct files {
+	int64_t began;		/* CLOCK_REALTIME, ns */
 	struct map by_path, by_inode;	/* by_inode: files of several names */
 	struct entry **all;	/* in order of appearance */
 	size_t n;
@@ -83,9 +87,15 @@ struct entry *entry_of(struct recording *r, const char *path);
 /* What was before is not decided, and can still be found out. */
 bool entry_is_open(const struct entry *e);
 void entry_know(struct recording *r, struct entry *e, const struct stat *st);
+/* The same of what is at @path of the scope's, with its attributes. */
+void entry_know_at(struct recording *r, struct entry *e, const char *path, const struct stat *st);
 /* The one that has the content: of several names of a file the first. */
 struct entry *entry_first(struct entry *e);
 void entry_know_absent(struct entry *e);
+
+/* The extended attributes of the file at @host, a path of ours, are those before if the scope has not changed any. */
+void attributes_know(struct recording *r, struct entry *e, const char *host, bool follow, const struct stat *st);
+void attributes_forget(struct entry *e);
 
 /* Does @path belong to the image? */
 bool in_image(const struct recording *r, const char *path);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "recorder/file_table.h"
 
+#include "format/attributes.h"
 #include "format/cleanup.h"
 #include "format/io.h"
 
@@ -30,6 +31,8 @@ static void opened_existing(struct recording *r, struct entry *e, const struct o
 	_cleanup_fd_ int fd = content_open(r, o->path, o->pid, o->fd, o->ino);
 	if (fd >= 0) {
 		content_keep(r, e, fd, o->state->ctime);
+		if (!(e->before.flags & FILE_CHANGED))
+			e->flags |= ATTRIBUTES_IN_TIME;
 		ahead_opened(r, o->path);
 		return;
 	}
@@ -99,7 +102,7 @@ void file_written(struct recording *r, const char *path)
 
 	if (!e || !entry_is_open(e) || file_look(r, path, &st) < 0)
 		return;
-	entry_know(r, e, &st);
+	entry_know_at(r, e, path, &st);
 	content_put_off(e, &st);
 	e->flags |= CHANGED;
 }
@@ -143,7 +146,7 @@ void file_used(struct recording *r, const char *path, const struct stat *st)
 	e = entry_of(r, path);
 	if (!e || !entry_is_open(e))
 		return;
-	entry_know(r, e, st);
+	entry_know_at(r, e, path, st);
 	if (!S_ISREG(st->st_mode) || !st->st_size || st->st_size > SMALL_FILE)
 		return;
 	_cleanup_fd_ int fd = content_open(r, path, 0, -1, st->st_ino);
@@ -190,7 +193,7 @@ static void list_name(struct recording *r, const char *dir, const char *name)
 	}
 	struct entry *e = entry_of(r, path);
 	if (e && entry_is_open(e))
-		entry_know(r, e, &st);	/* without its content: that comes if it is opened */
+		entry_know_at(r, e, path, &st);	/* without its content: that comes if it is opened */
 }
 
 void dir_listed(struct recording *r, const char *path)
@@ -273,7 +276,7 @@ void file_truncated(struct recording *r, const char *path)
 	if (!e)
 		return;
 	if (entry_is_open(e) && file_look(r, path, &st) == 0) {
-		entry_know(r, e, &st);
+		entry_know_at(r, e, path, &st);
 		e->before.flags = FILE_UNREAD;
 		e->before.size = 0;
 	}
@@ -314,7 +317,7 @@ static void went_along(struct recording *r, const char *from, const char *to, in
 		if (!e)
 			continue;
 		if (entry_is_open(e))
-			entry_know(r, e, &st);
+			entry_know_at(r, e, path, &st);
 		e->flags |= AWAY;
 		if (S_ISDIR(st.st_mode))
 			went_along(r, was, path, left);
@@ -343,7 +346,7 @@ void file_renamed(struct recording *r, const char *from, const char *to)
 	/* What it was is to be found under its new name. */
 	if (old && (entry_is_open(old) || (!(old->flags & CHANGED) && old->before.state == FILE_ABSENT)) &&
 	    file_look(r, to, &st) == 0) {
-		entry_know(r, old, &st);
+		entry_know_at(r, old, to, &st);
 		_cleanup_fd_ int fd = S_ISREG(st.st_mode) ? content_open(r, to, 0, -1, st.st_ino) : -1;
 		if (fd >= 0)
 			content_keep(r, old, fd, 0);
@@ -385,6 +388,8 @@ static void tell_before(struct recording *r, const struct entry *e)
 		ev.file = e->first->before;
 		ev.file.link = e->first->path;
 	}
+	if (ev.file.state == FILE_REGULAR || ev.file.state == FILE_DIR)
+		ev.file.attributes = e->first ? e->first->attributes : e->attributes;
 	ev.file.path = e->path;
 	if (ev.file.state != FILE_SYMLINK)
 		ev.file.target = NULL;
@@ -411,7 +416,10 @@ static void tell_output(struct recording *r, const char *path)
 	_cleanup_fd_ int fd = ev.file.state == FILE_REGULAR ? content_open(r, path, 0, -1, 0) : -1;
 	if (fd >= 0)
 		ev.file.has_hash = sha256_fd(fd, ev.file.sha256, &ev.file.size, &err) == 0;
+	if (ev.file.state == FILE_REGULAR || ev.file.state == FILE_DIR)
+		attributes_read(host, false, &ev.file.attributes);
 	emit(r, &ev);
+	free((void *)ev.file.attributes.data);
 }
 
 bool files_settle(struct recording *r)

@@ -56,6 +56,8 @@ void file_removed(struct recording *r, const char *path, bool dir);
 void file_truncated(struct recording *r, const char *path);
 /* Mode, owner, times. */
 void file_changed(struct recording *r, const char *path);
+/* An extended attribute was set or removed; @created: for certain it was not there before. */
+void file_attribute_changed(struct recording *r, const char *path, const char *name, bool created);
 void file_renamed(struct recording *r, const char *from, const char *to);
 
 /* One of the contents that were read is written: true if there are more. Whenever nobody waits for us. */

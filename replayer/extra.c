@@ -61,9 +61,12 @@ static bool has_old_content(const struct search *s, int dir, const char *name)
 	const struct ev_file *f = files_recorded(s->r->rec, s->path);
 	uint8_t now[SHA256_LEN], then[SHA256_LEN];
 	struct err ignored = ERR_INIT;
+	char expected[200], got[200];
 
 	_cleanup_fd_ int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 || sha256_fd(fd, now, NULL, &ignored) < 0)
+		return false;
+	if (f && f->state == FILE_REGULAR && attributes_compare(fd, f->attributes, expected, got) == ATTRIBUTES_DIFFER)
 		return false;
 	if (f && f->state == FILE_REGULAR && f->has_hash)
 		return memcmp(now, f->sha256, sizeof(now)) == 0;

@@ -212,7 +212,10 @@ static int lay_regular(const struct replay *r, int root, struct layer *layer, co
 	e = write_content(rec, f, fd, err);
 	if (e == 0 && (f->flags & FILE_UNREAD) && ftruncate(fd, (off_t)f->size) < 0)
 		return err_sys(err, errno, "%s", f->path);
-	return e < 0 ? e : layer_mtime(layer, f->path, f->mtime, err);
+	close(TAKE_FD(fd));
+	if (e < 0 || layer_attributes(layer, f->path, f->attributes, err) < 0)
+		return -err->code;
+	return layer_mtime(layer, f->path, f->mtime, err);
 }
 
 /* Is it an end of something outside? Then its peer makes it, or nobody can. */
@@ -254,6 +257,8 @@ static int lay_one(const struct replay *r, int root, struct layer *layer, const 
 		if (strcmp(f->path, "/") == 0)
 			return 0;
 		e = layer_dir(layer, f->path, f->mode, err);
+		if (e == 0)
+			e = layer_attributes(layer, f->path, f->attributes, err);
 		return e < 0 ? e : layer_mtime(layer, f->path, f->mtime, err);
 	case FILE_SYMLINK:
 		return layer_symlink(layer, f->path, f->target, err);
@@ -417,6 +422,23 @@ static enum file_state state_of(const struct stat *st)
 	return S_ISLNK(st->st_mode) ? FILE_SYMLINK : FILE_OTHER;
 }
 
+static void compare_attributes(struct replay *r, int fd, const struct ev_file *f)
+{
+	char expected[200], got[200], what[160];
+
+	switch (attributes_compare(fd, f->attributes, expected, got)) {
+	case ATTRIBUTES_DIFFER:
+		snprintf(what, sizeof(what), "attributes of file %.130s", f->path);
+		diverged(r->v, what, 0, expected, got);
+		break;
+	case ATTRIBUTES_LOST:
+		miss(r, "the attributes of %s can't be compared: files have none here", f->path);
+		break;
+	case ATTRIBUTES_SAME:
+		break;
+	}
+}
+
 static void compare_one(struct replay *r, const struct ev_file *f)
 {
 	struct ev_file now = { .path = f->path, .state = FILE_ABSENT };
@@ -431,7 +453,10 @@ static void compare_one(struct replay *r, const struct ev_file *f)
 		now.size = (uint64_t)st.st_size;
 		now.has_hash = now.state == FILE_REGULAR && hash_in(sandbox_root(r->sb), f->path, now.sha256, &err) == 0;
 	}
+	if (now.state == FILE_REGULAR || now.state == FILE_DIR)
+		attributes_of(fd, &now.attributes);
 	saved_file(r, &now);
+	free((void *)now.attributes.data);
 	snprintf(what, sizeof(what), "file %s", f->path);
 	if (now.state != f->state) {
 		diverged(r->v, what, 0, file_state_name(f->state), file_state_name(now.state));
@@ -441,6 +466,8 @@ static void compare_one(struct replay *r, const struct ev_file *f)
 		sha256_hex(f->sha256, then_hex);
 		sha256_hex(now.sha256, now_hex);
 		diverged(r->v, what, 0, then_hex, now_hex);
+	} else if (f->state == FILE_REGULAR || f->state == FILE_DIR) {
+		compare_attributes(r, fd, f);
 	}
 }
 

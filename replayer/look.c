@@ -108,20 +108,19 @@ static void find_base(struct replay *r, const struct call *c, struct ask *a)
 static bool ask_of(struct replay *r, const struct call *c, struct ask *a)
 {
 	int arg = look_path_arg(c->nr), word_arg = look_word_arg(c->nr);
-	char word[PATH_MAX] = "";
 
-	a->path[0] = a->base[0] = 0;
+	a->path[0] = a->base[0] = a->word[0] = 0;
 	a->then = NULL;
 	a->last = false;
 	a->fd = look_fd(c->nr, c->args);
 	if (arg >= 0 && c->args[arg] && !read_string(c->t->tid, c->args[arg], a->path))
 		return false;
-	if (word_arg >= 0 && c->args[word_arg] && !read_string(c->t->tid, c->args[word_arg], word))
+	if (word_arg >= 0 && c->args[word_arg] && !read_string(c->t->tid, c->args[word_arg], a->word))
 		return false;
 	if (a->path[0] != '/')
 		find_base(r, c, a);
 	a->q = look_question(c->nr, c->args, &(struct look_words){ arg >= 0 ? a->path : NULL, a->base[0] ? a->base : NULL,
-								   word_arg >= 0 ? word : NULL });
+								   word_arg >= 0 ? a->word : NULL });
 	return true;
 }
 
@@ -200,6 +199,18 @@ static int open_named(struct replay *r, const struct ask *a)
 	fd = open_in(sandbox_root(r->sb), name, O_PATH | (a->q.nofollow ? O_NOFOLLOW : 0));
 	without_override(false);
 	return fd;
+}
+
+int ask_open(struct replay *r, const struct call *c, const struct ask *a)
+{
+	char link[64];
+	int fd;
+
+	if (a->path[0])
+		return open_named(r, a);
+	link_of(c, a, link);
+	fd = open(link, O_PATH | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 static int look_now(struct replay *r, const struct call *c, const struct ask *a, struct statx *ret)
@@ -296,6 +307,8 @@ static bool answer(struct replay *r, struct call *c, struct ask *a)
 	if (a->q.what == LOOK_LIST)
 		return listing_answer(r, c, a);
 	ask_record(r, c, a);
+	if (a->q.what == LOOK_XATTR && attributes_are_own(r, c, a))
+		return false;
 	/* Failed: forbidden by the recording machine. */
 	if (a->then && (a->then->whole || a->then->ret < 0)) {
 		give_whole(r, c, a);

@@ -14,6 +14,7 @@ struct ask {
 	int32_t fd;			/* it is about that, or the name is relative to it; AT_FDCWD */
 	char path[PATH_MAX];		/* "": none */
 	char base[PATH_MAX];		/* as in struct look_words; "": none */
+	char word[PATH_MAX];		/* likewise */
 	const struct look_answer *then;	/* the recorded answer, or NULL */
 	bool last;			/* it was given before: there is no other */
 };
@@ -26,6 +27,14 @@ bool ask_name(struct replay *r, const struct call *c, char out[2 * PATH_MAX]);
 uint64_t open_flags(const struct call *c);
 /* Takes the recorded answer to what is asked. */
 void ask_record(struct replay *r, const struct call *c, struct ask *a);
+
+/* An O_PATH descriptor of what it is about, or -errno. */
+int ask_open(struct replay *r, const struct call *c, const struct ask *a);
+
+/* ---- attributes.c ------------------------------------------------------------------ */
+
+/* Are the attributes that are asked for what the program itself has made of them, for the kernel to say? */
+bool attributes_are_own(struct replay *r, const struct call *c, const struct ask *a);
 
 /* ---- named.c ----------------------------------------------------------------------- */
 

@@ -8,7 +8,7 @@
  *	calls.c    one answer per fate of format/syscalls.def ...
  *	read.c, write.c, copy.c, wait.c, net.c   ... reads and writes, copies, waiting, connections
  *	failures.c what the recording machine did not let through
- *	look.c, facts.c, listing.c   what files are: stat, access, directories
+ *	look.c, facts.c, listing.c, attributes.c   what files are: stat, access, directories, extended attributes
  *	epoll.c    what an epoll set says
  *	ahead.c    the recording is read on, and let go
  *	order.c    what must keep its order among tasks
@@ -793,6 +793,14 @@ int files_check(struct recording *rec, const struct replay_options *run, struct 
 void files_find_command(const struct recording *rec, const char *rootfs, const char *name, char *buf, size_t len);
 /* struct sandbox_spec's lay; ctx is the struct replay. */
 int files_lay(void *ctx, struct layer *layer, struct err *err);
+
+/* ---- attributes.c ---- */
+
+enum attributes_verdict { ATTRIBUTES_SAME, ATTRIBUTES_DIFFER, ATTRIBUTES_LOST };
+/* The extended attributes of what @fd leads to, malloced; -errno. */
+int attributes_of(int fd, struct bytes *ret);
+/* The same against @then; LOST: the file system here has none. The first difference in words. */
+enum attributes_verdict attributes_compare(int fd, struct bytes then, char expected[200], char got[200]);
 
 /* ---- shown.c ---- */
 

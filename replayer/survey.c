@@ -6,6 +6,7 @@
  */
 #include "replayer/window.h"
 
+#include "format/attributes.h"
 #include "format/cleanup.h"
 #include "sandbox/sandbox.h"
 
@@ -541,9 +542,21 @@ static int add_file(struct recording_private *p, const struct ev_file *f, const 
 	kept->path = keep_text(p, f->path);
 	kept->target = keep_text(p, f->target);
 	kept->link = keep_text(p, f->link);
-	if (!kept->path || (f->target && !kept->target) || (f->link && !kept->link))
+	kept->attributes.data = f->attributes.len ? keep(p, f->attributes.data, f->attributes.len) : NULL;
+	if (!kept->path || (f->target && !kept->target) || (f->link && !kept->link) ||
+	    (f->attributes.len && !kept->attributes.data))
 		return no_memory(err);
 	return APPEND(*list, *n, kept) < 0 ? no_memory(err) : 0;
+}
+
+/* Whoever asks for an attribute that is not known is to be seen. */
+static void note_unknown(struct recording *r, struct bytes rest)
+{
+	struct attribute a;
+
+	while (attributes_next(&rest, &a))
+		if (!a.value)
+			r->notify[SYS_getxattr] = r->notify[SYS_lgetxattr] = r->notify[SYS_fgetxattr] = true;
 }
 
 static int add_hole(struct recording_private *p, const struct ev_hole *h, struct err *err)
@@ -595,6 +608,7 @@ static int add_event(struct recording_private *p, const struct event *e, struct 
 	case EV_OBJECT:
 		return add_object(p, &e->object, err);
 	case EV_FILE:
+		note_unknown(r, e->file.attributes);
 		return add_file(p, &e->file, &r->files, &r->nfiles, err);
 	case EV_OUTPUT:
 		return add_file(p, &e->file, &r->outputs, &r->noutputs, err);

@@ -8,6 +8,7 @@
  */
 #include "sandbox/internal.h"
 
+#include "format/attributes.h"
 #include "format/cleanup.h"
 
 #include <errno.h>
@@ -350,6 +351,21 @@ int layer_fifo(struct layer *l, const char *path, uint32_t mode, struct err *err
 		e = check_type(&p, S_IFIFO);
 	if (!e && (mknodat(p.upper, p.name, S_IFIFO | 0600, 0) < 0 || fchmodat(p.upper, p.name, mode & 07777, 0) < 0))
 		e = -errno;
+	return e < 0 ? refuse(err, e, path) : 0;
+}
+
+int layer_attributes(struct layer *l, const char *path, struct bytes attributes, struct err *err)
+{
+	_cleanup_place_ struct place p = { -1, -1, "" };
+	struct attribute a;
+	char link[64];
+	int e = attributes.len ? walk(l, path, false, &p) : 0;
+
+	_cleanup_fd_ int fd = e < 0 || !attributes.len ? -1 : openat(p.upper, p.name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);	/* its mode may forbid to open it */
+	while (fd >= 0 && e == 0 && attributes_next(&attributes, &a))
+		if (setxattr(link, a.name, a.value ? (const char *)a.value : "", a.len, 0) < 0 && errno != EOPNOTSUPP)
+			e = -errno;
 	return e < 0 ? refuse(err, e, path) : 0;
 }
 

@@ -133,6 +133,8 @@ int layer_file(struct layer *l, const char *path, uint32_t mode, int *fd, struct
 /* @path is another name of @of, which is a file of the layer. */
 int layer_link(struct layer *l, const char *path, const char *of, struct err *err);
 int layer_fifo(struct layer *l, const char *path, uint32_t mode, struct err *err);
+/* Extended ones, as format/attributes.h has them, of a file or directory of the layer; left out where a tmpfs has none (before Linux 6.6). */
+int layer_attributes(struct layer *l, const char *path, struct bytes attributes, struct err *err);
 int layer_mtime(struct layer *l, const char *path, int64_t mtime, struct err *err);
 
 /* ---- the filter --------------------------------------------------------- */

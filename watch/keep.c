@@ -86,6 +86,7 @@ static void put_file(struct copy *c, const struct event *e, struct event *to)
 	f.path = put_text(c, f.path);
 	f.target = put_text(c, f.target);
 	f.link = put_text(c, f.link);
+	f.attributes.data = put(c, f.attributes.data, f.attributes.len);
 	if (to)
 		to->file = f;
 }

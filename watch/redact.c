@@ -345,6 +345,8 @@ static int take_file(struct redactor *r, struct ev_file *f, redact_load load, vo
 
 	if (string(r, "path", &f->path, err) < 0 || string(r, "link", &f->target, err) < 0 || string(r, "path", &f->link, err) < 0)
 		return -err->code;
+	if (f->attributes.len && text_new(r, "attributes", f->attributes.data, f->attributes.len, &(struct fix){ .bytes = &f->attributes }, err) < 0)
+		return -err->code;
 	if (f->state != FILE_REGULAR || !(f->flags & FILE_CONTENT) || !f->has_hash || !f->size)
 		return 0;
 	if (load(ctx, f->sha256, &data, &len, err) < 0)

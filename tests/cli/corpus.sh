@@ -50,7 +50,7 @@ case_second_reader() {
 	needs node
 	[ -d "$top/tests/reader/node_modules" ] || skip "npm could not fetch what tests/reader needs"
 	local f
-	for f in every-event blobs image hard-link; do same_decoding "$top"/tests/golden/good/v1-$f.cap; done
+	for f in every-event blobs image hard-link attributes; do same_decoding "$top"/tests/golden/good/v1-$f.cap; done
 	for f in "$top"/tests/golden/bad/*.cap; do
 		expect_status 3 node "$top/tests/reader/read.mjs" "$f"
 	done

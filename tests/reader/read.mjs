@@ -188,11 +188,28 @@ function segment(f) {
 	return out;
 }
 
+// Name, NUL, length, value; for each.
+function attributes(v) {
+	const b = bytes(v ?? Buffer.alloc(0));
+	need(b.length <= 128 << 10, "attributes");
+	for (let at = 0; at < b.length;) {
+		const nul = b.indexOf(0, at);
+		need(nul >= 0 && nul + 5 <= b.length, "attributes");
+		const name = b.toString("latin1", at, nul), len = b.readUInt32LE(nul + 1);
+		need(/^user\../s.test(name) && name.length <= 255 && !name.startsWith("user.overlay.") && name !== "user.rootlesscontainers", "attributes");
+		at = nul + 5 + (len === 0xffffffff ? 0 : len);
+		need((len <= 65536 || len === 0xffffffff) && at <= b.length, "attributes");
+	}
+	return b.length ? new Hex(b) : null;
+}
+
 function file(f) {
 	const out = {
 		path: clean(text(f[0])), state: STATES[Number(u8(f[1]))], flags: u8(f[2]), mode: u32(f[3]), uid: u32(f[4]), gid: u32(f[5]),
 		size: u63(f[6]), mtime: i64(f[7]), sha256: f[8] == null ? null : new Hex(exactly(f[8], 32)), target: text(f[9]), link: text(f[10]),
+		...(attributes(f[11]) ? { attributes: attributes(f[11]) } : {}),
 	};
+	need(!out.attributes || out.state === "regular" || out.state === "dir", "file");
 	if (out.link.length)
 		clean(out.link);
 	need((out.link.length === 0 || out.state === "regular") && out.state && out.mode <= 0o7777n && (out.target.length === 0 || out.state === "symlink"), "file");

@@ -127,6 +127,23 @@ static void with_link(void)
 	put_image("golden/good", "v1-hard-link.cap", &i);
 }
 
+/* Extended attributes: one with a value, one without, one that is not known; an element that came later. */
+static void with_attributes(void)
+{
+	static const uint8_t all[] = "user.a\0\5\0\0\0value" "user.empty\0\0\0\0\0" "user.lost\0\377\377\377\377";
+	struct event e[] = {
+		{ .kind = EV_FILE, .time = 1, .file = { .path = "/tmp/a", .state = FILE_REGULAR, .flags = FILE_CONTENT, .mode = 0644, .target = "",
+							.attributes = { all, sizeof(all) - 1 } } },
+		{ .kind = EV_OUTPUT, .time = 2, .file = { .path = "/tmp", .state = FILE_DIR, .mode = 01777, .target = "", .attributes = { all, 16 } } },
+	};
+	struct image i;
+
+	begin(&i);
+	put_events(&i, e, 2);
+	put_end(&i, 2, 0);
+	put_image("golden/good", "v1-attributes.cap", &i);
+}
+
 static void good(void)
 {
 	/* An exit with a field of tomorrow, and one that leaves its default away. */
@@ -148,6 +165,7 @@ static void good(void)
 	with_image();
 	with_container();
 	with_link();
+	with_attributes();
 }
 
 /* ---- bad ---------------------------------------------------------------------- */

@@ -549,6 +549,33 @@ static void refuses_paths_through_a_symlink_of_the_table(void **state)
 	free(i.data);
 }
 
+static void refuses_attributes_that_no_program_could_set(void **state)
+{
+	static const struct { const char *data; size_t len; } bad[] = {
+		{ "user.a\0\1\0\0\0", 11 },			/* its value is not there */
+		{ "user.a\0\0\0\0", 10 }, { "user.a", 6 },
+		{ "user.a\0\376\377\377\377x", 12 },		/* as long as can be */
+		{ "user.\0\0\0\0\0", 10 }, { "trusted.a\0\0\0\0\0", 14 }, { "security.capability\0\0\0\0\0", 24 },
+		{ "user.overlay.opaque\0\1\0\0\0y", 25 },	/* a word to the replay's own overlay */
+		{ "user.a\0\0\0\0\0\0", 12 },
+	};
+
+	(void)state;
+	for (size_t k = 0; k < COUNT(bad) + 1; k++) {
+		struct event e = { .kind = EV_FILE, .file = { .path = "/a", .state = FILE_REGULAR, .flags = FILE_CONTENT } };
+		struct image i;
+
+		e.file.attributes = (struct bytes){ (const uint8_t *)bad[k % COUNT(bad)].data, bad[k % COUNT(bad)].len };
+		if (k == COUNT(bad)) {		/* good ones, of what can have none */
+			e.file = (struct ev_file){ .path = "/a", .state = FILE_SYMLINK, .target = "b", .attributes = { (const uint8_t *)"user.a\0\0\0\0\0", 11 } };
+		}
+		put_header(&i);
+		put_manifest(&i);
+		put_events(&i, &e, 1);
+		refuse(&i, EBADMSG, "'attributes'");
+	}
+}
+
 /* ---- blobs -------------------------------------------------------------------- */
 
 static int ignore(void *ctx, const void *data, size_t len, struct err *err)
@@ -720,6 +747,7 @@ int main(void)
 		cmocka_unit_test(knows_a_clean_path),
 		cmocka_unit_test(refuses_paths_that_are_not_clean),
 		cmocka_unit_test(refuses_paths_through_a_symlink_of_the_table),
+		cmocka_unit_test(refuses_attributes_that_no_program_could_set),
 		cmocka_unit_test(refuses_pieces_that_do_not_fit),
 		cmocka_unit_test(refuses_a_blob_with_another_name),
 		cmocka_unit_test(forgets_a_blob_that_was_cut),
