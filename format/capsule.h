@@ -60,6 +60,7 @@ struct manifest {
 	char *uid_map, *gid_map;	/* of its users, as user_namespaces(7) has them; the ids above are those inside */
 	char *limits;		/* that were set: "10.000 s, 50000000 bytes"; "": none */
 	char **redacted;	/* what was taken out of it, without its content: rules, notes, places; NULL-terminated; none: nothing was */
+	char **traces, **upstream_traces;	/* contexts (format/trace.h) of HTTP requests that came in, and of those to others, NULL-terminated */
 	char *replay_of;	/* this is what a replay of the capsule with that uuid saw; "": it is a recording */
 };
 void manifest_free(struct manifest *m);	/* the members and @m; NULL is fine */

@@ -49,6 +49,8 @@ const struct manifest_field manifest_fields[] = {
 	F(limits, MF_TEXT, false),
 	F(replay_of, MF_TEXT, false),
 	F(redacted, MF_TEXTS, false),
+	F(traces, MF_TEXTS, false),
+	F(upstream_traces, MF_TEXTS, false),
 	F(image, MF_TEXT, false),
 	F(image_manifest, MF_TEXT, false),
 	F(image_config, MF_TEXT, false),

@@ -5,10 +5,13 @@
 #include "format/cleanup.h"
 #include "format/sha256.h"
 #include "format/text.h"
+#include "format/trace.h"
 
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
+
+enum { MAX_TRACES = 4 };	/* lines of each kind */
 
 /* ---- for people -------------------------------------------------------- */
 
@@ -149,6 +152,31 @@ static void redacted_lines(FILE *f, const struct manifest *m)
 	}
 }
 
+/* The trace context of each request, or of the first of many. */
+static void trace_lines(FILE *f, const char *what, char **list)
+{
+	char id[TRACE_ID + 1], span[TRACE_SPAN + 1];
+	size_t n = 0, shown = 0;
+
+	while (list && list[n])
+		n++;
+	for (size_t i = 0; i < n && shown < MAX_TRACES; i++) {
+		if (!trace_ids(list[i], id, span))
+			continue;
+		title(f, shown++ ? "" : what);
+		fprintf(f, "%s, span %s", id, span);
+		if (strlen(list[i]) > TRACEPARENT) {
+			fputs(", state ", f);
+			text_plain(f, list[i] + TRACEPARENT + 1);
+		}
+		putc('\n', f);
+	}
+	if (n > shown && shown) {
+		title(f, "");
+		fprintf(f, "... %zu more\n", n - shown);
+	}
+}
+
 static void command_lines(FILE *f, const struct manifest *m, uint64_t duration, const struct capsule_end *end)
 {
 	title(f, "command");
@@ -175,6 +203,8 @@ static void command_lines(FILE *f, const struct manifest *m, uint64_t duration, 
 	text_plain(f, m->cwd);
 	putc('\n', f);
 	attached_line(f, m, end);
+	trace_lines(f, "trace", m->traces);
+	trace_lines(f, "traces on", m->upstream_traces);
 	redacted_lines(f, m);
 	image_lines(f, m);
 	container_lines(f, m);

@@ -468,7 +468,7 @@ int capture_write(const struct capture *c, const char *path, struct captured *re
 		return err_sys(err, errno, "memory for a capsule");
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", memory);
 	copy.in = name;
-	if (make(&m, name, ret, err) < 0 || redact_copy(&copy, &ret->redacted, err) < 0)
+	if (make(&m, name, ret, err) < 0 || redact_copy(&copy, &ret->copied, err) < 0)
 		return -err->code;
 	ret->bytes = stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
 	return 0;

@@ -6,6 +6,7 @@
 #include "recorder/armed.h"
 #include "watch/history.h"
 #include "watch/policy.h"
+#include "watch/redact_copy.h"
 #include "watch/requests.h"
 
 struct capture {
@@ -23,7 +24,8 @@ struct capture {
 };
 
 struct captured {
-	uint64_t bytes, events, holes, redacted;
+	uint64_t bytes, events, holes;
+	struct redact_copied copied;
 	char signature[CAPSULE_SIGNATURE];
 };
 

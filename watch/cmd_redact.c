@@ -91,12 +91,12 @@ static int run(const struct cmd *self, const struct line *l)
 {
 	struct redact_copy how = { .in = l->in, .out = l->out, .rules = l->rules, .n = l->n, .name = l->name ? l->name : l->policy ? "policies" : "command" };
 	struct err err = ERR_INIT;
-	uint64_t places;
+	struct redact_copied copied;
 
-	if (redact_copy(&how, &places, &err) < 0)
+	if (redact_copy(&how, &copied, &err) < 0)
 		return cli_fail(self, err.code == EINVAL ? EXIT_USAGE : EXIT_CAPSULE, "%s", err.text);
 	if (!l->quiet)
-		fprintf(stderr, "capsule redact: %s: %llu place%s\n", l->out, (unsigned long long)places, places == 1 ? "" : "s");
+		fprintf(stderr, "capsule redact: %s: %llu place%s\n", l->out, (unsigned long long)copied.places, copied.places == 1 ? "" : "s");
 	return 0;
 }
 

@@ -16,23 +16,25 @@
 #include <unistd.h>
 
 /* Its time is when it was begun: by that the limits know it again. */
-static int put_in_place(const struct job *j, struct err *err)
+static int put_in_place(struct job *j, const struct redact_copied *c, struct err *err)
 {
 	const struct timespec at = { j->begun / 1000000000, j->begun % 1000000000 };
 
+	if (store_name_trace(&j->names, c->trace, c->span, err) < 0)
+		return -err->code;
 	if (utimensat(AT_FDCWD, j->names.writing, (struct timespec[]){ at, at }, 0) < 0 || rename(j->names.writing, j->names.final) < 0)
 		return err_sys(err, errno, "putting '%s' in its place", j->names.final);
 	return 0;
 }
 
-static void work(const struct job *j, const struct capture *c, int to)
+static void work(struct job *j, const struct capture *c, int to)
 {
 	struct job_result r = { .err = ERR_INIT };
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "capsule-writer");
 	setpriority(PRIO_PROCESS, 0, 5);
-	if (capture_write(c, j->names.writing, &r.captured, &r.err) == 0 && put_in_place(j, &r.err) < 0)
+	if (capture_write(c, j->names.writing, &r.captured, &r.err) == 0 && put_in_place(j, &r.captured.copied, &r.err) < 0)
 		unlink(j->names.writing);
 	_exit(io_write(to, &r, sizeof(r)) < 0);
 }
@@ -68,6 +70,8 @@ void job_end(struct job *j, struct job_result *ret)
 		err_set(&ret->err, EPIPE, "who wrote it was killed");
 		unlink(j->names.writing);
 	}
+	if (!ret->err.code)
+		store_name_trace(&j->names, ret->captured.copied.trace, ret->captured.copied.span, &ret->err);
 	close(j->result);
 	j->pid = 0;
 }

@@ -28,7 +28,7 @@ struct job_result {
 
 /* @j is free, its number, times, policy and names set. */
 int job_start(struct job *j, const struct capture *c, struct err *err);
-/* The child has ended: what came of it. Frees @j. */
+/* The child has ended: what came of it. Frees @j, whose names are there yet. */
 void job_end(struct job *j, struct job_result *ret);
 
 #endif

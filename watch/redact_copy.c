@@ -5,6 +5,7 @@
 #include "format/observe.h"
 #include "format/signature.h"
 #include "watch/redact.h"
+#include "watch/traces.h"
 
 #include <errno.h>
 #include <string.h>
@@ -16,6 +17,7 @@ struct copy {
 	size_t n;
 	struct manifest m;
 	struct capsule_end end;
+	struct traces traces;
 };
 
 static int load_blob(void *ctx, const uint8_t sha256[32], uint8_t **data, size_t *len, struct err *err)
@@ -142,6 +144,7 @@ static int write_copy(const struct redact_copy *how, const struct redactor *r, s
 static void copy_clear(struct copy *c)
 {
 	free(c->events);
+	traces_clear(&c->traces);
 	capsule_reader_close(c->rd);
 }
 
@@ -157,11 +160,16 @@ static int make_copy(const struct redact_copy *how, struct redactor *r, struct c
 	c->end = *capsule_end(c->rd);
 	if (load_events(c, err) < 0 || redact(r, &c->m, c->events, c->n, load_blob, c->rd, err) < 0 || settle_signature(r, c, err) < 0)
 		return -err->code;
+	/* In what is left: what was redacted in a header is so here, too. */
+	if (traces_find(&c->traces, c->events, c->n, c->rd, err) < 0)
+		return -err->code;
+	c->m.traces = c->traces.requests;
+	c->m.upstream_traces = c->traces.upstream;
 	c->m.redacted = redacted_list(r);
 	return write_copy(how, r, c, err);
 }
 
-int redact_copy(const struct redact_copy *how, uint64_t *places, struct err *err)
+int redact_copy(const struct redact_copy *how, struct redact_copied *ret, struct err *err)
 {
 	_cleanup_(copy_clear) struct copy c = { 0 };
 	_cleanup_redactor_ struct redactor *r = NULL;
@@ -172,6 +180,8 @@ int redact_copy(const struct redact_copy *how, uint64_t *places, struct err *err
 		unlink(how->out);
 		return err_in(err, "'%s'", how->in);
 	}
-	*places = redacted_places(r);
+	*ret = (struct redact_copied){ .places = redacted_places(r) };
+	if (c.traces.requests && !c.traces.requests[1])
+		trace_ids(c.traces.requests[0], ret->trace, ret->span);
 	return 0;
 }

@@ -3,6 +3,7 @@
 #ifndef CAPSULE_REDACT_COPY_H
 #define CAPSULE_REDACT_COPY_H
 
+#include "format/trace.h"
 #include "watch/policy.h"
 
 struct redact_copy {
@@ -13,9 +14,14 @@ struct redact_copy {
 	uint64_t max_bytes;	/* of the copy; what has no room is a hole; 0: any number */
 };
 
+struct redact_copied {
+	uint64_t places;	/* that were replaced */
+	char trace[TRACE_ID + 1], span[TRACE_SPAN + 1];	/* of the only request in it that has a trace context; else "" */
+};
+
 /*
- * @in must be whole. @places: what was replaced. On failure @out is not left behind; EINVAL: the rules are wrong.
+ * @in must be whole. On failure @out is not left behind; EINVAL: the rules are wrong.
  */
-int redact_copy(const struct redact_copy *how, uint64_t *places, struct err *err);
+int redact_copy(const struct redact_copy *how, struct redact_copied *ret, struct err *err);
 
 #endif

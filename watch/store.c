@@ -2,6 +2,7 @@
 #include "watch/store.h"
 
 #include "format/cleanup.h"
+#include "format/trace.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,6 +15,16 @@
 
 enum { TAIL_PARTS = 3 };	/* time, pid, number, each behind a '-' */
 
+/* Without a trace context's ids. */
+static void cut_trace(char *name)
+{
+	char *dot = strrchr(name, '.');
+
+	if (dot && strlen(dot) == 1 + TRACE_ID + 1 + TRACE_SPAN && strspn(dot + 1, "0123456789abcdef") == TRACE_ID && dot[1 + TRACE_ID] == '-' &&
+	    strspn(dot + 1 + TRACE_ID + 1, "0123456789abcdef") == TRACE_SPAN)
+		*dot = 0;
+}
+
 /* The policy's name, into @name; false: it is no capsule's. */
 static bool policy_of(const char *file, char name[NAME_MAX + 1])
 {
@@ -22,7 +33,9 @@ static bool policy_of(const char *file, char name[NAME_MAX + 1])
 
 	if (file[0] == '.' || len < 5 || len > NAME_MAX || strcmp(file + len - 4, ".cap") != 0)
 		return false;
-	strcpy(name, file);
+	memcpy(name, file, len - 4);
+	name[len - 4] = 0;
+	cut_trace(name);
 	for (int i = 0; i < TAIL_PARTS; i++) {
 		dash = strrchr(name, '-');
 		if (!dash || dash == name)
@@ -104,5 +117,14 @@ int store_names(struct store_names *ret, const char *dir, const char *policy, in
 	if ((size_t)snprintf(ret->final, sizeof(ret->final), "%s/%s-%s-%d-%u.cap", dir, policy, when, (int)pid, n) >= sizeof(ret->final) ||
 	    (size_t)snprintf(ret->writing, sizeof(ret->writing), "%s/.%s-%s-%d-%u.cap", dir, policy, when, (int)pid, n) >= sizeof(ret->writing))
 		return err_set(err, ENAMETOOLONG, "the store '%.200s' has too long a name", dir);
+	return 0;
+}
+
+int store_name_trace(struct store_names *names, const char *trace, const char *span, struct err *err)
+{
+	size_t len = strlen(names->final) - strlen(".cap"), room = sizeof(names->final) - len;
+
+	if (trace[0] && (size_t)snprintf(names->final + len, room, ".%s-%s.cap", trace, span) >= room)
+		return err_set(err, ENAMETOOLONG, "'%.200s': too long a name", names->final);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The directory that a policy's capsules lie in: POLICY-YYYYMMDDTHHMMSSZ-PID-N.cap, each of them whole; one that is being written
- * has a dot before its name.
+ * The directory that a policy's capsules lie in: POLICY-YYYYMMDDTHHMMSSZ-PID-N.cap, or with what the request's trace context says
+ * POLICY-YYYYMMDDTHHMMSSZ-PID-N.TRACE-SPAN.cap; each of them whole; one that is being written has a dot before its name.
  */
 #ifndef CAPSULE_STORE_H
 #define CAPSULE_STORE_H
@@ -27,5 +27,7 @@ struct store_names {
 	char writing[PATH_MAX], final[PATH_MAX];
 };
 int store_names(struct store_names *ret, const char *dir, const char *policy, int64_t now, pid_t pid, unsigned int n, struct err *err);
+/* The final name gets a trace context's ids; "": it stays. */
+int store_name_trace(struct store_names *names, const char *trace, const char *span, struct err *err);
 
 #endif

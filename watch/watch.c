@@ -65,23 +65,35 @@ static void say(struct watch *w, const char *fmt, ...)
 	w->opts->say(w->opts->ctx, line);
 }
 
+static void note_fields(struct watch *w, const char *event, const struct audit_field *fields, size_t n)
+{
+	struct err err = ERR_INIT;
+
+	if (w->audit && audit_add(w->audit, event, fields, n, &err) < 0)
+		say(w, "%s", err.text);
+}
+
 /* One more line of the log: policy, file and a number that are NULL or 0 are left out. */
 static void note(struct watch *w, const char *event, const char *policy, const char *file, const char *key, uint64_t number)
 {
 	struct audit_field fields[3];
-	struct err err = ERR_INIT;
 	size_t n = 0;
 
-	if (!w->audit)
-		return;
 	if (policy)
 		fields[n++] = (struct audit_field){ "policy", policy, 0 };
 	if (file)
 		fields[n++] = (struct audit_field){ "file", file, 0 };
 	if (key)
 		fields[n++] = (struct audit_field){ key, NULL, number };
-	if (audit_add(w->audit, event, fields, n, &err) < 0)
-		say(w, "%s", err.text);
+	note_fields(w, event, fields, n);
+}
+
+static void note_capture(struct watch *w, const struct job *j, const struct captured *c)
+{
+	const struct audit_field fields[] = { { "policy", j->policy, 0 }, { "file", j->names.final, 0 }, { "bytes", NULL, c->bytes },
+					      { "trace", c->copied.trace, 0 }, { "span", c->copied.span, 0 } };
+
+	note_fields(w, "capture", fields, c->copied.trace[0] ? 5 : 3);
 }
 
 static int64_t now_of(clockid_t clock)
@@ -178,7 +190,7 @@ static void end_of_job(struct watch *w, struct job *j)
 		return;
 	}
 	w->result->capsules++;
-	note(w, "capture", j->policy, j->names.final, "bytes", r.captured.bytes);
+	note_capture(w, j, &r.captured);
 	say(w, "%s: %s: %" PRIu64 " bytes, %" PRIu64 " events, %" PRIu64 " hole%s%s%s", j->policy, j->names.final, r.captured.bytes, r.captured.events,
 	    r.captured.holes, r.captured.holes == 1 ? "" : "s", r.captured.signature[0] ? ", " : "", r.captured.signature);
 	if (p && p->notify && notify_run(p->notify, p->name, j->names.final, &err) < 0)

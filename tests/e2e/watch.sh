@@ -266,6 +266,53 @@ case_watch_upstream() {
 	shows_again upstream
 }
 
+# The trace context of the request and of what it asked of others: in the manifest, in the file's name, in the log; a bad one is nowhere.
+case_watch_trace() {
+	start_upstream
+	PORT=$(free_port)
+	cat >"$T/service.py" <<-PY
+		import http.client, http.server
+		class Handler(http.server.BaseHTTPRequestHandler):
+		    protocol_version = "HTTP/1.1"
+		    def do_GET(self):
+		        c = http.client.HTTPConnection("127.0.0.1", $UP)
+		        c.request("GET", "/", headers={"traceparent": self.headers["traceparent"][:36] + "aaaaaaaaaaaaaaaa-01", "tracestate": "up=1"})
+		        c.getresponse().read()
+		        c.close()
+		        self.send_response(500)
+		        self.send_header("Content-Length", "0")
+		        self.end_headers()
+		    def log_message(self, *a):
+		        pass
+		http.server.ThreadingHTTPServer(("127.0.0.1", $PORT), Handler).serve_forever()
+	PY
+	start service.log /usr/bin/python3 "$T/service.py"
+	wait_for listens 127.0.0.1 "$PORT"
+	policy fives-2.x "port: $PORT" request '{any: [{http.status: ">= 500"}]}' 'max_capsules: 2'
+	start_watch
+	local id=4bf92f3577b34da6a3ce929d0e0e4736 span=00f067aa0ba902b7 file
+	curl -sS -H "traceparent: 00-$id-$span-01" -H 'tracestate: a=1' -H 'tracestate: b=2' "http://127.0.0.1:$PORT/"
+	wait_long has_capsules 1
+	file=$(capsules)
+	curl -sS -H "traceparent: 00-$id-0000000000000000-01" "http://127.0.0.1:$PORT/"
+	wait_long has_capsules 2
+	# Both count as the policy's: there is no third.
+	curl -sS -H "traceparent: 00-$id-$span-01" "http://127.0.0.1:$PORT/"
+	sleep 1
+	stop_watch
+	[ "$(capsules | wc -l)" = 2 ] || fail "$(capsules)"
+	[[ $file == */fives-2.x-*-*-1.$id-$span.cap ]] || fail "its name: $file"
+	"$CAPSULE" show "$file" >"$T/show"
+	grep -qx "trace *$id, span $span, state a=1,b=2" "$T/show" || fail "show: $(cat "$T/show")"
+	grep -qx "traces on *$id, span aaaaaaaaaaaaaaaa, state up=1" "$T/show" || fail "show: $(cat "$T/show")"
+	"$CAPSULE" show --json "$file" >"$T/json"
+	grep -q "\"traces\":\[\"00-$id-$span-01 a=1,b=2\"\],\"upstream_traces\":\[\"00-$id-aaaaaaaaaaaaaaaa-01 up=1\"\]" "$T/json" || fail "JSON: $(cat "$T/json")"
+	grep -q "\"file\":\"$file\",\"bytes\":[0-9]*,\"trace\":\"$id\",\"span\":\"$span\"" "$T/store/audit.log" || fail "the log: $(cat "$T/store/audit.log")"
+	[ "$(grep -c "\"trace\":" "$T/store/audit.log")" = 1 ] || fail "the log: $(cat "$T/store/audit.log")"
+	"$CAPSULE" show "$(capsules | grep -vF "$file")" >"$T/show"
+	! grep -q '^trace ' "$T/show" || fail "a context that is none: $(cat "$T/show")"
+}
+
 # ---- a process ------------------------------------------------------------------------------------
 
 # It ends by a signal: what it had done before is there.

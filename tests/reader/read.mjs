@@ -148,13 +148,14 @@ const MANIFEST_KEYS = {
 	pid: u32, ppid: u32, pgid: u32, sid: u32, rlimits: (v) => list(v, (p) => { const [cur, max] = list(p, u64); return [cur, max]; }),
 	hostname: text, domainname: text, sysname: text, release: text, version: text, machine: text, cpu_model: text,
 	ncpus: u32, aslr: bool, declines: (v) => v === undefined ? false : bool(v), signature: text, attached: text, limits: text, replay_of: text,
-	redacted: (v) => v === undefined ? [] : textsOf(v),
+	redacted: (v) => v === undefined ? [] : textsOf(v), traces: (v) => v === undefined ? [] : textsOf(v),
+	upstream_traces: (v) => v === undefined ? [] : textsOf(v),
 	image: text, image_manifest: text, image_config: text, image_layers: (v) => v === undefined ? [] : textsOf(v),
 	container: text, mounts: (v) => v === undefined ? [] : textsOf(v), namespaces: (v) => v === undefined ? [] : textsOf(v),
 	addresses: (v) => v === undefined ? [] : textsOf(v), uid_map: text, gid_map: text,
 };
 const OPTIONAL = new Set(["tool", "uuid", "sig_ignored", "sig_blocked", "hostname", "domainname", "sysname", "release", "version", "machine", "cpu_model", "declines",
-	"signature", "attached", "limits", "replay_of", "redacted", "image", "image_manifest", "image_config", "image_layers",
+	"signature", "attached", "limits", "replay_of", "redacted", "traces", "upstream_traces", "image", "image_manifest", "image_config", "image_layers",
 	"container", "mounts", "namespaces", "addresses", "uid_map", "gid_map"]);
 
 function manifest(map) {
