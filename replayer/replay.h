@@ -234,6 +234,7 @@ struct replay {
 	size_t npaths;
 	struct live *bucket[LIVE_BUCKETS];
 	uint32_t spare_slot;
+	pid_t spare_pid;		/* the last one given to a task more than recorded; 0: none was */
 	uint64_t start, last_activity;
 	uint64_t set_off;		/* the program */
 	uint64_t next_look;		/* at the guest's memory */
@@ -327,7 +328,7 @@ struct gtask *task_find(struct replay *r, pid_t tid);
 struct gtask *task_first(struct replay *r, pid_t tid);
 /* Takes what ptrace has to tell, without blocking. */
 void tasks_pump(struct replay *r);
-/* Before a fork: the child shall have its recorded pid. False: it has none. */
+/* Before a fork: the child shall have its recorded pid, or one that nobody had. False: it gets what comes. */
 bool tasks_expect_child(struct replay *r, struct gtask *t);
 /* Does everybody sleep, and is no call waiting to be taken? Then nothing comes of itself. */
 bool tasks_asleep(struct replay *r);

@@ -99,11 +99,38 @@ static const struct rec_task *next_child(struct replay *r, const struct gtask *t
 	return &r->rec->tasks[t->rec->children[t->nchildren]];
 }
 
+static bool is_recorded(const struct replay *r, pid_t pid)
+{
+	for (size_t i = 1; i < r->rec->ntasks; i++)
+		if (r->rec->tasks[i].tid == (uint32_t)pid)
+			return true;
+	return false;
+}
+
+/* One task more than recorded must not take the number of one that was. */
+static bool expect_more(struct replay *r)
+{
+	enum { LOWEST = 300 };		/* RESERVED_PIDS of kernel/pid.c: numbers that come round again begin there */
+	pid_t pid = r->spare_pid;
+
+	if (!pid)
+		for (size_t i = 1; i < r->rec->ntasks; i++)
+			pid = (pid_t)r->rec->tasks[i].tid > pid ? (pid_t)r->rec->tasks[i].tid : pid;
+	do {
+		pid++;
+	} while (is_recorded(r, pid));
+	r->spare_pid = pid;
+	if (sandbox_next_pid(r->sb, pid) == 0)
+		return true;
+	r->spare_pid = LOWEST;		/* that was the last number there is */
+	return false;
+}
+
 bool tasks_expect_child(struct replay *r, struct gtask *t)
 {
 	const struct rec_task *child = next_child(r, t);
 
-	return child && child->tid > 1 && sandbox_next_pid(r->sb, (pid_t)child->tid) == 0;
+	return child && child->tid > 1 ? sandbox_next_pid(r->sb, (pid_t)child->tid) == 0 : expect_more(r);
 }
 
 /* Of a thread: the process it belongs to. */

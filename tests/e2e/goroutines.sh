@@ -168,6 +168,56 @@ case_clients_at_once() { go_client 6; }
 limit_client=240
 limit_clients_at_once=240
 
+# How many threads the runtime has made when a child is started is chance; its pid is not.
+case_children() {
+	cat >"$T/children.go" <<-'GO'
+		package main
+
+		import (
+			"fmt"
+			"os/exec"
+			"runtime"
+			"time"
+		)
+
+		func chance() bool {
+			n, done := 0, make(chan bool)
+			go func() {
+				for i := 0; i < 20000; i++ {
+					n += i & 1
+				}
+				close(done)
+			}()
+			for looks := 0; ; looks++ {
+				select {
+				case <-done:
+					return looks%2 == 0
+				default:
+				}
+			}
+		}
+
+		func main() {
+			for i := 0; i < 6; i++ {
+				for k := 0; k < 4 && chance(); k++ {
+					go func() {
+						runtime.LockOSThread()
+						select {}
+					}()
+				}
+				out, err := exec.Command("sh", "-c", "echo $$ $PPID").Output()
+				fmt.Print(string(out), err, " ", time.Now().UnixNano(), "\n")
+			}
+		}
+	GO
+	compile_go children
+	record children "$T/children"
+	ended 0
+	[ "$(grep -c '^[0-9]* [0-9]*$' "$T/children.out")" -eq 6 ] || fail "it printed $(cat "$T/children.out")"
+	replays_the_same children
+}
+limit_children=240
+
 # Sleeps of several goroutines, a ticker, a timeout: in no time, and in their order.
 case_timers() {
 	cat >"$T/timers.go" <<-'GO'
