@@ -9,8 +9,8 @@
  * - It is its own next: so it is.
  * - It is another's next, and not its own: it takes over that part (roles.c).
  * - It could be either's, or that part has something else to do first: it is
- *   kept until the others have got on.  When all rest and nobody else is going
- *   to make the call, the part is its own.
+ *   kept until the others have got on.  When all rest and that part has nothing
+ *   else to do, nobody else is going to make the call: the part is its own.
  */
 #include <linux/types.h>
 
@@ -139,14 +139,12 @@ bool part_is_open(struct replay *r, struct call *c, bool now)
 	first = first_part(&q, &s);
 	if (!first.rc || (first.holder == c->t && first.next))
 		return false;
-	if (first.holder == c->t || !first.next)
-		return !now;
-	if (!now && (!first.holder || own))
+	if (!first.next || (!now && (!first.holder || own)))
 		return true;
 	if (!first.holder)
 		first.holder = task_unborn(r, c->t->tgid, first.rec);
 	if (!first.holder || turn_waits(r, first.holder))
-		return !now;
+		return true;
 	role_exchange(r, c->t, first.holder);
 	return false;
 }

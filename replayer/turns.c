@@ -259,6 +259,8 @@ static void look_again(struct replay *r)
 		e->t->early = false;
 		if (!turn_keep(r, &c))
 			call_take(r, &c);
+		else if (e->open && r->early->open)
+			r->early->since = e->since;
 		free(e);
 	}
 }
@@ -298,20 +300,35 @@ static void take_out(struct replay *r, struct early *e)
 	e->t->early = false;
 }
 
-/* Of those whose part is open the one that was kept first: nobody else is going to make its call. */
-static bool settle_part(struct replay *r)
+/* Of those whose part is open the first that was kept later than @after. */
+static struct early *open_after(const struct replay *r, uint64_t after)
 {
 	struct early *first = NULL;
-	struct call c;
 
 	for (struct early *e = r->early; e; e = e->next)
-		if (e->open && (!first || e->since < first->since))
+		if (e->open && !e->t->exited && e->since > after && (!first || e->since < first->since))
 			first = e;
-	if (!first)
-		return false;
+	return first;
+}
+
+/*
+ * Of those whose part is open the one that was kept first and has its part free: nobody else is going to make its call.
+ * Where that part has something else to do first, it is somebody's who is kept or parked: he is to get on before.
+ */
+static bool settle_part(struct replay *r)
+{
+	struct early *first;
+	uint64_t after = 0;
+	struct call c;
+
+	do {
+		first = open_after(r, after);
+		if (!first)
+			return false;
+		after = first->since;
+		call_of(&c, &first->n, first->t);
+	} while (part_is_open(r, &c, true));
 	take_out(r, first);
-	call_of(&c, &first->n, first->t);
-	part_is_open(r, &c, true);
 	if (!keep_until_due(r, &c))
 		call_take(r, &c);
 	free(first);
