@@ -55,7 +55,7 @@ static bool tells(const struct question *q, const struct rec_call *rc, const str
 	case SC_WRITE:
 		return says_the_same(q, rc, s);
 	case SC_READ:
-		return weighty(rc) && rc->call->nr == q->c->nr && rc->call->args[2] == q->c->args[2];
+		return rc->object && !rc->anytime && rc->call->ret >= 0 && rc->call->nr == q->c->nr && rc->call->args[2] == q->c->args[2];
 	default:
 		return rc->made;
 	}

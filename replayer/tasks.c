@@ -173,7 +173,8 @@ static void born(struct replay *r, struct gtask *parent)
 
 	if (ptrace(PTRACE_GETEVENTMSG, parent->tid, NULL, &tid) < 0)
 		return;
-	if (!rec && parent->rec && !(parent->number_at && parent->makes_thread))
+	/* How many threads a pool has is chance. */
+	if (!rec && parent->rec && !(parent->makes_thread && (parent->number_at || has_company(r, parent->slot))))
 		note_add(&r->v->changed, "a task more than recorded was started");
 	parent->nchildren++;
 	order_forked(r, parent);

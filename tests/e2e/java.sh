@@ -2,8 +2,9 @@
 # shellcheck shell=bash
 # Java as people run it: its own HTTP server and HTTP client.
 
-# server_of_java EXECUTOR: $T/Server.class, whose answers have something new each time
+# server_of_java EXECUTOR [ID]: $T/Server.class, whose answers have something new each time
 server_of_java() {
+	local id=${2:-java.util.UUID.randomUUID()}
 	cat >"$T/Server.java" <<-JAVA
 		import com.sun.net.httpserver.*;
 		import java.net.InetSocketAddress;
@@ -16,7 +17,7 @@ server_of_java() {
 				server.createContext("/", exchange -> {
 					String asked = new String(exchange.getRequestBody().readAllBytes());
 					byte[] body = (exchange.getRequestURI() + " " + asked + " at " + System.currentTimeMillis() + " " + java.time.Instant.now() +
-						" id " + java.util.UUID.randomUUID() + "\n").getBytes();
+						" id " + $id + "\n").getBytes();
 					exchange.sendResponseHeaders(200, body.length);
 					exchange.getResponseBody().write(body);
 					exchange.close();
@@ -53,10 +54,10 @@ drive() {
 	PY
 }
 
-served_by_java() {	# served_by_java EXECUTOR
+served_by_java() {	# served_by_java EXECUTOR [ID]
 	local port
 	needs python3
-	server_of_java "$1"
+	server_of_java "$@"
 	port=$(free_port)
 	serve server java $ALONE -cp "$T" Server "$port"
 	wait_for grep -q serving "$T/server.out"
@@ -69,6 +70,13 @@ served_by_java() {	# served_by_java EXECUTOR
 
 limit_on_dispatcher=600
 case_on_dispatcher() { served_by_java null; }
+
+# Threads of a pool, any of which takes any request.  A generator that they share gives what it has in the order in which they come to it, which is their race.
+limit_on_fixed_pool=600
+case_on_fixed_pool() { served_by_java 'java.util.concurrent.Executors.newFixedThreadPool(4)' '"none"'; }
+
+limit_on_cached_pool=600
+case_on_cached_pool() { served_by_java 'java.util.concurrent.Executors.newCachedThreadPool()' '"none"'; }
 
 client_of_java() {	# client_of_java HOW: in $T/Client.java, with http, a request for each i and println
 	cat >"$T/Client.java" <<-JAVA
@@ -97,4 +105,12 @@ client_of_java() {	# client_of_java HOW: in $T/Client.java, with http, a request
 limit_client=600
 case_client() {
 	client_of_java 'for (int i = 0; i < 8; i++) System.out.println(http.send(ask(args[0], i), text).body());'
+}
+
+# All asked at once: which of the client's threads reads which answer is chance.
+limit_client_async=600
+case_client_async() {
+	client_of_java 'java.util.List<java.util.concurrent.CompletableFuture<HttpResponse<String>>> asked = new java.util.ArrayList<>();
+		for (int i = 0; i < 8; i++) asked.add(http.sendAsync(ask(args[0], i), text));
+		for (java.util.concurrent.CompletableFuture<HttpResponse<String>> one : asked) System.out.println(one.join().body());'
 }
