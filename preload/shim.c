@@ -8,9 +8,6 @@
  * handlers.  Hence the cursor is moved by one xadd: a handler that interrupts
  * the thread and reads the same clock gets the next reading, not the same.
  * No lock prefix: a slot belongs to one thread.
- *
- * The thread is found by its fs base, so the CPU and the kernel must allow
- * rdfsbase (AT_HWCAP2); the injector looks.
  */
 #include "preload/shim.h"
 
@@ -24,10 +21,6 @@
 
 #define NS_PER_SEC 1000000000ull
 
-int shim_clock_gettime(uint64_t clk, struct timespec *ts);
-int shim_gettimeofday(struct timeval *tv, struct timezone *tz);
-time_t shim_time(time_t *t);
-
 /* Three bytes and three each. */
 __asm__(".text\n"
 	"shim_back_rdx:	mov %rcx, %rdx\n	jmp *%r11\n"
@@ -35,79 +28,81 @@ __asm__(".text\n"
 	"shim_back_r8:	mov %rcx, %r8\n	jmp *%r11\n");
 extern const char shim_back_rdx[], shim_back_r10[], shim_back_r8[];
 
-extern const struct shim_head shim_head;
-const struct shim_head shim_head __attribute__((section(".head"), used)) = {
-	.magic = SHIM_MAGIC,
-	.version = SHIM_VERSION,
-	.clock_gettime = (uint64_t)shim_clock_gettime,
-	.gettimeofday = (uint64_t)shim_gettimeofday,
-	.time = (uint64_t)shim_time,
-	.back = { (uint64_t)shim_back_rdx, (uint64_t)shim_back_r10, (uint64_t)shim_back_r8 },
-};
-
-static inline uint64_t fs_base(void)
-{
-	uint64_t fs;
-
-	__asm__ volatile("rdfsbase %0" : "=r"(fs));
-	return fs;
-}
-
-static inline long ask(long nr, uint64_t a, uint64_t b, uint64_t fs)
+static inline long ask(long nr, uint64_t a, uint64_t b)
 {
 	register uint64_t r8 __asm__("r8") = SHIM_MAGIC;
-	register uint64_t r9 __asm__("r9") = fs;
 	long ret;
 
-	__asm__ volatile("syscall"
-			 : "=a"(ret)
-			 : "0"(nr), "D"(a), "S"(b), "r"(r8), "r"(r9)
-			 : "rcx", "r11", "memory");
+	__asm__ volatile("syscall" : "=a"(ret) : "0"(nr), "D"(a), "S"(b), "r"(r8) : "rcx", "r11", "memory");
 	return ret;
 }
 
-/* Whose readings: the goroutine's that runs on the thread, if one does. */
-static inline uint64_t reader(uint64_t fs)
+/*
+ * What is in the calling thread's seat.  Where a program can change its gs base
+ * behind the kernel's back, it may be anything; where it can't, the
+ * supervisor has heard of it (SHIM_ASK, which is looked at first).
+ */
+static inline uint64_t seat(bool by_register)
+{
+	uint64_t gs, slot;
+
+	if (!by_register) {
+		__asm__ volatile("movq %%gs:0, %0" : "=r"(slot));
+		return slot;
+	}
+	__asm__ volatile("rdgsbase %0" : "=r"(gs));
+	if (gs - SHIM_PRIVATE > sizeof(((struct shim_private *)NULL)->seat) - sizeof(uint64_t))
+		return 0;
+	return *(const volatile uint64_t *)gs;
+}
+
+/* The number of the goroutine that runs on the thread; 0: none does. */
+static inline uint32_t goroutine(uint64_t number_at)
+{
+	uint64_t g;
+
+	__asm__ volatile("movq %%fs:%c1, %0" : "=r"(g) : "i"(GOROUTINE_FS));
+	return g ? *(const uint32_t *)(g + number_at) : 0;
+}
+
+static inline uint64_t goroutine_slot(uint32_t number)
 {
 	const struct shim_private *priv = (const struct shim_private *)SHIM_PRIVATE;
-	uint64_t g;
+	uint32_t i = SHIM_HASH(number);
+
+	for (uint32_t n = 0; priv->goroutine[i].number != number; n++) {
+		if (!priv->goroutine[i].number || n == SHIM_GOROUTINES)
+			return 0;
+		i = (i + 1) % SHIM_GOROUTINES;
+	}
+	return *(const volatile uint64_t *)&priv->goroutine[i].slot_plus_1;
+}
+
+/* Whose readings: the goroutine's that runs on the thread, if one does. 1 + the slot; 0: the supervisor knows. */
+static inline uint64_t reader(bool by_register)
+{
+	const uint64_t number_at = ((const volatile struct shim_private *)SHIM_PRIVATE)->number_at;
 	uint32_t number;
 
-	if (__builtin_expect(!priv->number_at, 1))
-		return fs;
-	g = *(const uint64_t *)(fs + GOROUTINE_FS);
-	number = g ? *(const uint32_t *)(g + priv->number_at) : 0;
-	return number ? number | SHIM_GOROUTINE : fs;
+	if (__builtin_expect(!number_at, 1))
+		return seat(by_register);
+	if (number_at >= SHIM_ASK)
+		return 0;
+	number = goroutine(number_at);
+	return number ? goroutine_slot(number) : seat(by_register);
 }
 
-/* The calling thread's stream of @clk, or NULL where the thread has no slot. */
-static inline struct shim_stream *find(uint64_t fs, uint32_t clk)
+static inline bool reading(bool by_register, uint32_t clk, uint64_t *ns)
 {
-	const struct shim_private *priv = (const struct shim_private *)SHIM_PRIVATE;
 	struct shim_shared *shared = (struct shim_shared *)SHIM_SHARED;
-	uint32_t i = SHIM_HASH(fs);
-	uint64_t slot;
-
-	for (uint32_t n = 0; priv->thread[i].fsbase != fs; n++) {
-		if (!priv->thread[i].fsbase || n == SHIM_THREADS)
-			return NULL;
-		i = (i + 1) % SHIM_THREADS;
-	}
-	slot = *(const volatile uint64_t *)&priv->thread[i].slot_plus_1;
-	if (slot == 0 || slot > shared->nslots)
-		return NULL;
-	return &shared->slot[slot - 1].clock[clk];
-}
-
-static inline bool reading(uint64_t fs, uint32_t clk, uint64_t *ns)
-{
+	const uint64_t slot = reader(by_register);
 	struct shim_stream *s;
 	uint64_t at = 1;
 
-	if (!fs)
+	if (slot == 0 || slot > shared->nslots)
 		return false;
-	s = find(reader(fs), clk);
-	if (!s || !s->first)
+	s = &shared->slot[slot - 1].clock[clk];
+	if (!s->first)
 		return false;
 	__asm__ volatile("xaddq %0, %1" : "+r"(at), "+m"(s->cursor) : : "cc");
 	if (at < s->count) {
@@ -116,32 +111,29 @@ static inline bool reading(uint64_t fs, uint32_t clk, uint64_t *ns)
 	}
 	if (s->more)
 		return false;
-	*ns = (uint64_t)s->last + (at - s->count + 1) * SHIM_STEP +
-	      (uint64_t)((const struct shim_shared *)SHIM_SHARED)->skipped;
+	*ns = (uint64_t)s->last + (at - s->count + 1) * SHIM_STEP + (uint64_t)shared->skipped;
 	if ((int64_t)*ns > s->until)
 		*ns = (uint64_t)s->until;
 	return true;
 }
 
-int shim_clock_gettime(uint64_t clk, struct timespec *ts)
+static inline int read_clock(bool by_register, uint64_t clk, struct timespec *ts)
 {
-	const uint64_t fs = fs_base();
 	uint64_t ns;
 
-	if (__builtin_expect(!ts || (uint32_t)clk >= SHIM_CLOCKS || !reading(fs, (uint32_t)clk, &ns), 0))
-		return (int)ask(SYS_clock_gettime, (uint32_t)clk, (uint64_t)ts, fs);
+	if (__builtin_expect(!ts || (uint32_t)clk >= SHIM_CLOCKS || !reading(by_register, (uint32_t)clk, &ns), 0))
+		return (int)ask(SYS_clock_gettime, (uint32_t)clk, (uint64_t)ts);
 	ts->tv_sec = (time_t)(ns / NS_PER_SEC);
 	ts->tv_nsec = (long)(ns % NS_PER_SEC);
 	return 0;
 }
 
-int shim_gettimeofday(struct timeval *tv, struct timezone *tz)
+static inline int read_day(bool by_register, struct timeval *tv, struct timezone *tz)
 {
-	const uint64_t fs = fs_base();
 	uint64_t ns;
 
-	if (__builtin_expect(!tv || !reading(fs, CLOCK_REALTIME, &ns), 0))
-		return (int)ask(SYS_gettimeofday, (uint64_t)tv, (uint64_t)tz, fs);
+	if (__builtin_expect(!tv || !reading(by_register, CLOCK_REALTIME, &ns), 0))
+		return (int)ask(SYS_gettimeofday, (uint64_t)tv, (uint64_t)tz);
 	tv->tv_sec = (time_t)(ns / NS_PER_SEC);
 	tv->tv_usec = (suseconds_t)(ns % NS_PER_SEC / 1000);
 	if (tz) {	/* the kernel's own, which nothing sets: zero */
@@ -151,14 +143,30 @@ int shim_gettimeofday(struct timeval *tv, struct timezone *tz)
 	return 0;
 }
 
-time_t shim_time(time_t *t)
+static inline time_t read_seconds(bool by_register, time_t *t)
 {
-	const uint64_t fs = fs_base();
 	uint64_t ns;
 
-	if (__builtin_expect(!reading(fs, SHIM_SECONDS, &ns), 0))
-		return ask(SYS_time, (uint64_t)t, 0, fs);
+	if (__builtin_expect(!reading(by_register, SHIM_SECONDS, &ns), 0))
+		return ask(SYS_time, (uint64_t)t, 0);
 	if (t)
 		*t = (time_t)(ns / NS_PER_SEC);
 	return (time_t)(ns / NS_PER_SEC);
 }
+
+#define ENTRIES(how, by_register) \
+	static int clock_gettime_##how(uint64_t clk, struct timespec *ts) { return read_clock(by_register, clk, ts); } \
+	static int gettimeofday_##how(struct timeval *tv, struct timezone *tz) { return read_day(by_register, tv, tz); } \
+	static time_t time_##how(time_t *t) { return read_seconds(by_register, t); }
+ENTRIES(by_segment, false)
+ENTRIES(by_register, true)
+#define ADDRESSES(how) { (uint64_t)clock_gettime_##how, (uint64_t)gettimeofday_##how, (uint64_t)time_##how }
+
+extern const struct shim_head shim_head;
+const struct shim_head shim_head __attribute__((section(".head"), used)) = {
+	.magic = SHIM_MAGIC,
+	.version = SHIM_VERSION,
+	.by_segment = ADDRESSES(by_segment),
+	.by_register = ADDRESSES(by_register),
+	.back = { (uint64_t)shim_back_rdx, (uint64_t)shim_back_r10, (uint64_t)shim_back_r8 },
+};

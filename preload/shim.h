@@ -12,15 +12,20 @@
  *
  *	SHIM_CODE    the image, r-x, anonymous
  *	SHIM_PRIVATE anonymous memory of the process, wiped on fork: which
- *	             thread (by its fs base) has which slot
+ *	             thread (by its seat) has which slot
  *	SHIM_SHARED  /dev/.capsule of the sandbox, rw-, shared: struct
  *	             shim_shared and the streams
  *
+ * A thread is known by its gs base, which x86-64 programs leave to whoever
+ * wants it: the supervisor sets it before the thread runs, to the address of
+ * the thread's *seat* in SHIM_PRIVATE.  (Not by the fs base, which is the
+ * program's: without FSGSBASE nothing can read it.)
+ *
  * What the shim can't serve (a thread without a slot, a clock without a
  * stream) it passes on as a real system call, which becomes a notification.
- * Such a call carries SHIM_MAGIC as its fifth argument and the thread's fs
- * base as its sixth (the kernel ignores both, seccomp_data shows them), so
- * that the supervisor can register the thread and is not asked again.
+ * Such a call carries SHIM_MAGIC as its fifth argument (the kernel ignores it,
+ * seccomp_data shows it), so that the supervisor can give the thread its slot
+ * and is not asked again.
  *
  * The guest may write anything into this memory: the replayer keeps its own
  * copy of all offsets and bounds and clamps every cursor it reads back.  The
@@ -31,7 +36,7 @@
 
 #include <stdint.h>
 
-#define SHIM_VERSION 5
+#define SHIM_VERSION 6
 #define SHIM_MAGIC   0x6d69685370616343ull	/* "CcapShim" */
 /* Below every PIE, and in a range that MSan and TSan leave to the application. */
 #define SHIM_BASE    0x550000000000ull
@@ -75,20 +80,27 @@ struct shim_shared {
 };
 
 /*
- * Threads by fs base, goroutines (format/goroutine.h) by number with
- * SHIM_GOROUTINE: open addressing from SHIM_HASH, linear.  fsbase 0 ends
- * a search; slot_plus_1 0 is a thread that is gone (its entry may be taken).
+ * Seat 0 never has a slot: it is for who runs in another process' memory
+ * (vfork), and for threads beyond the last seat.
+ *
+ * Goroutines (format/goroutine.h) are found by their number: open addressing
+ * from SHIM_HASH, linear.  Number 0 ends a search; slot_plus_1 0 is one that
+ * has none (its entry may be taken).
  */
-#define SHIM_THREADS 256u	/* threads of a process that the shim serves; others pay a system call */
-#define SHIM_GOROUTINE (1ull << 63)
-#define SHIM_HASH(fsbase) ((uint32_t)(((fsbase) * 0x9e3779b97f4a7c15ull) >> 56))
+#define SHIM_SEATS 256u		/* those of a process that the shim serves; others pay a system call */
+#define SHIM_SEAT(i) (SHIM_PRIVATE + 8ull * (i))	/* the gs base */
+#define SHIM_GOROUTINES 256u
+#define SHIM_HASH(number) ((uint32_t)(((number) * 0x9e3779b97f4a7c15ull) >> 56))
 struct shim_private {
-	struct shim_thread {
-		uint64_t fsbase, slot_plus_1;
-	} thread[SHIM_THREADS];
-	uint64_t number_at;	/* of the program: struct goroutine_layout */
+	uint64_t seat[SHIM_SEATS];	/* slot + 1; 0: ask */
+	struct shim_goroutine {
+		uint64_t number, slot_plus_1;
+	} goroutine[SHIM_GOROUTINES];
+	uint64_t number_at;	/* of a program with goroutines: struct goroutine_layout; SHIM_ASK: nobody is served */
+	uint64_t alive;		/* 1; 0: the memory is a copy, which fork made and wiped */
 };
 _Static_assert(sizeof(struct shim_private) <= SHIM_PRIVATE_SIZE, "the table fits");
+#define SHIM_ASK (1ull << 32)	/* the program uses its gs base itself */
 
 #define SHIM_BACK_SIZE 6	/* bytes of code at each of shim_head.back */
 #define SHIM_BACK_JUMP 3	/* at this one the argument is in its place again */
@@ -97,7 +109,9 @@ _Static_assert(sizeof(struct shim_private) <= SHIM_PRIVATE_SIZE, "the table fits
 struct shim_head {
 	uint64_t magic;		/* SHIM_MAGIC */
 	uint64_t version;
-	uint64_t clock_gettime, gettimeofday, time;	/* addresses */
+	struct shim_entries {
+		uint64_t clock_gettime, gettimeofday, time;	/* addresses */
+	} by_segment, by_register;	/* how the gs base is got at: with FSGSBASE (AT_HWCAP2) it can be read, and so be checked */
 	/*
 	 * Ways back from a system call whose third, fourth or fifth argument
 	 * register was changed when it was made: rcx holds what was in it, r11 where

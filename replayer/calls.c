@@ -7,7 +7,7 @@
 #include "format/sha256.h"
 #include "format/sysdesc.h"
 #include "preload/shim.h"
-#include "replayer/inject.h"
+#include "replayer/seat.h"
 #include "replayer/timers.h"
 
 #include <errno.h>
@@ -125,9 +125,9 @@ static bool is_unknown(const struct replay *r, const struct call *c)
 static void answer_clock(struct replay *r, struct call *c)
 {
 	struct clock_question q = { r->streams, call_clock(c) };
-	uint64_t to = c->nr == SYS_clock_gettime ? c->args[1] : c->args[0], fsbase;
+	uint64_t to = c->nr == SYS_clock_gettime ? c->args[1] : c->args[0];
 	int64_t ns, v[2];
-	int known, slot;
+	int known;
 
 	if (is_unknown(r, c)) {
 		c->cont = true;
@@ -167,14 +167,10 @@ static void answer_clock(struct replay *r, struct call *c)
 		guest_write(c->t->tid, to, v, c->nr == SYS_time ? 8 : 16);
 	if (c->nr == SYS_gettimeofday && give_zone(c) < 0)
 		c->ret = -EFAULT;
-	if (inject_marked(c->args, &fsbase) && c->t->goroutine) {
+	if (seat_marked(c->args) && c->t->goroutine)
 		goroutine_register(r, c->t);
-	} else if (inject_marked(c->args, &fsbase)) {
-		c->t->fsbase = fsbase;
-		slot = streams_slot(r->streams, c->t->slot);
-		if (slot >= 0)
-			inject_register(c->t->tgid, fsbase, (uint32_t)slot);
-	}
+	else if (seat_marked(c->args))
+		task_serve(r, c->t);
 }
 
 /* ---- randomness ----------------------------------------------------------- */

@@ -26,11 +26,9 @@
 
 #include "format/goroutine.h"
 #include "format/sysdesc.h"
-#include "preload/shim.h"
-#include "replayer/inject.h"
+#include "replayer/seat.h"
 
 #include <stdlib.h>
-#include <asm/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -110,19 +108,6 @@ static void begin(struct replay *r, struct gtask *g)
 		}
 }
 
-/*
- * Each thread of Go's runtime begins with the fs base of who made it, and sets its own.  The shim's first question tells
- * of it only where there is a shim, and may come late.
- */
-bool goroutine_thread(struct gtask *t, const struct call *c)
-{
-	if (c->nr != SYS_arch_prctl)
-		return false;
-	if (c->args[0] == ARCH_SET_FS)
-		t->fsbase = c->args[1];
-	return true;
-}
-
 struct gtask *goroutine_on(struct replay *r, struct gtask *t)
 {
 	uint32_t number = 0;
@@ -152,7 +137,7 @@ void goroutine_register(struct replay *r, const struct gtask *g)
 	int slot = g->carrier && g->shim ? streams_slot(r->streams, g->slot) : -1;
 
 	if (slot >= 0)
-		inject_register(g->tgid, g->goroutine | SHIM_GOROUTINE, (uint32_t)slot);
+		seat_goroutine(g->tgid, g->goroutine, (uint64_t)slot + 1);
 }
 
 /* ---- which part does it play? ---------------------------------------------------- */

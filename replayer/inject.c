@@ -118,12 +118,14 @@ static int remote_begin(struct remote *r, uint64_t code)
 	return run_to(r, code + 1, &regs);
 }
 
-/* All as it was, but for the text. */
-static int remote_end(struct remote *r)
+/* All as it was, but for the text, and for the gs base by which the shim knows the thread. */
+static int remote_end(struct remote *r, bool seated)
 {
 	struct user_regs_struct regs = r->regs;
 	int rc;
 
+	if (seated)
+		regs.gs_base = SHIM_SEAT(1);
 	regs.rax = 0;			/* execve's result, which the exec stop did not show yet */
 	regs.orig_rax = (uint64_t)-1;	/* nothing to restart */
 	if (ptrace(PTRACE_SETREGS, r->tid, NULL, &regs) < 0)
@@ -178,7 +180,8 @@ static int map_private(struct remote *r, int64_t *ret)
 			 ret);
 	if (rc < 0 || *ret < 0)
 		return rc;
-	return remote_call(r, advise, ret);
+	rc = vdso_write(r->mem, SHIM_PRIVATE + offsetof(struct shim_private, alive), (uint64_t[]){ 1 }, sizeof(uint64_t));
+	return rc < 0 ? rc : remote_call(r, advise, ret);
 }
 
 /* SHIM_PRIVATE holds the path while it is opened. */
@@ -230,14 +233,11 @@ static int unmap_private(struct remote *r)
 	return remote_call(r, call, &ignored);
 }
 
-/* @clocks: with the memory in which it finds them. @ret: 0, or why the guest may not have it, as -errno. */
-static int map_shim(struct remote *r, const struct inject *what, bool clocks, int64_t *ret)
+/* @ret: 0, or why the guest may not have it, as -errno. */
+static int map_shim(struct remote *r, const struct inject *what, int64_t *ret)
 {
-	int rc;
+	int rc = map_private(r, ret);
 
-	if (!clocks)
-		return map_code(r, ret);
-	rc = map_private(r, ret);
 	if (rc == 0 && *ret >= 0) {
 		rc = map_shared(r, what, ret);
 		if (rc == 0 && *ret >= 0)
@@ -263,10 +263,11 @@ static void jump(uint64_t target, uint8_t code[12])
 static int redirect_to_shim(int mem, const struct vdso_map *map)
 {
 	const struct shim_head *head = (const struct shim_head *)shim_image;
+	const struct shim_entries *entries = map->hwcap2 & HWCAP2_FSGSBASE ? &head->by_register : &head->by_segment;
 	const uint64_t target[VDSO_N] = {
-		[VDSO_CLOCK_GETTIME] = head->clock_gettime,
-		[VDSO_GETTIMEOFDAY] = head->gettimeofday,
-		[VDSO_TIME] = head->time,
+		[VDSO_CLOCK_GETTIME] = entries->clock_gettime,
+		[VDSO_GETTIMEOFDAY] = entries->gettimeofday,
+		[VDSO_TIME] = entries->time,
 	};
 	uint8_t code[12];
 
@@ -283,8 +284,8 @@ static int redirect_to_shim(int mem, const struct vdso_map *map)
 	return 0;
 }
 
-/* NULL, or why it is out of the question to map the shim's code. */
-static const char *code_unfit(const struct inject *what, const struct vdso_map *map)
+/* NULL, or why it is out of the question to map the shim. */
+static const char *unfit(const struct inject *what, const struct vdso_map *map)
 {
 	const struct shim_head *head = (const struct shim_head *)shim_image;
 
@@ -309,18 +310,17 @@ static int put_random(int mem, const struct vdso_map *map, const struct inject *
 static int put_shim(pid_t tid, int mem, const struct vdso_map *map, const struct inject *what, struct injected *done)
 {
 	struct remote r = { .tid = tid, .mem = mem };
-	bool clocks = map->hwcap2 & HWCAP2_FSGSBASE;
 	int64_t ret = 0;
 	int rc;
 
-	done->why = code_unfit(what, map);
+	done->why = unfit(what, map);
 	if (done->why)
 		return 0;
 	rc = remote_begin(&r, map->entry[VDSO_CLOCK_GETTIME].addr);
 	if (rc == 0)
-		rc = map_shim(&r, what, clocks, &ret);
+		rc = map_shim(&r, what, &ret);
 	if (rc == 0 || rc == -EPERM) {
-		int rc2 = remote_end(&r);
+		int rc2 = remote_end(&r, rc == 0 && ret >= 0);
 
 		if (rc == -EPERM)
 			ret = rc;
@@ -328,9 +328,6 @@ static int put_shim(pid_t tid, int mem, const struct vdso_map *map, const struct
 	}
 	if (ret < 0)
 		done->why = strerror((int)-ret);
-	else if (!clocks)
-		done->why = "this machine does not let programs read their fs base";
-	done->code = ret >= 0;
 	return rc;
 }
 
@@ -386,113 +383,9 @@ int inject_exec(pid_t tid, const struct inject *what, struct injected *ret, stru
 	return 0;
 }
 
-/* ---- threads ------------------------------------------------------------------ */
-
-static int read_table(pid_t pid, struct shim_private *table)
-{
-	struct iovec here = { table, sizeof(*table) }, there = { (void *)SHIM_PRIVATE, sizeof(*table) };
-	ssize_t n = process_vm_readv(pid, &here, 1, &there, 1, 0);
-
-	if (n < 0)
-		return errno == EFAULT ? -ENOENT : -errno;
-	return (size_t)n == sizeof(*table) ? 0 : -ENOENT;
-}
-
-/* The slot last: until then the entry gives nobody anything. */
-static int write_entry(pid_t pid, uint32_t i, struct shim_thread entry)
-{
-	const uint64_t addr = SHIM_PRIVATE + i * sizeof(entry);
-	struct iovec here[2] = { { &entry.fsbase, 8 }, { &entry.slot_plus_1, 8 } };
-	struct iovec there[2] = { { (void *)addr, 8 }, { (void *)(addr + 8), 8 } };
-	ssize_t n = process_vm_writev(pid, here, 2, there, 2, 0);
-
-	if (n < 0)
-		return errno == EFAULT ? -ENOENT : -errno;
-	return n == 16 ? 0 : -ENOENT;
-}
-
-/* The entry of @fsbase, or where it belongs (@room), or -ENOSPC. */
-static int find_entry(const struct shim_private *table, uint64_t fsbase, bool room)
-{
-	uint32_t i = SHIM_HASH(fsbase);
-	int gone = -ENOSPC;
-
-	for (uint32_t n = 0; n < SHIM_THREADS; n++, i = (i + 1) % SHIM_THREADS) {
-		const struct shim_thread *t = &table->thread[i];
-
-		if (t->fsbase == fsbase)
-			return (int)i;
-		if (!t->fsbase)
-			return room ? gone < 0 ? (int)i : gone : -ENOENT;
-		if (!t->slot_plus_1 && gone < 0)
-			gone = (int)i;
-	}
-	return room ? gone : -ENOENT;
-}
-
-static int goroutine_entry(const struct shim_private *table, uint64_t key)
-{
-	uint32_t i = SHIM_HASH(key);
-
-	for (uint32_t n = 0; n < SHIM_THREADS; n++, i = (i + 1) % SHIM_THREADS)
-		if (table->thread[i].fsbase & SHIM_GOROUTINE)
-			return (int)i;
-	return -ENOSPC;
-}
-
-int inject_register(pid_t pid, uint64_t fsbase, uint32_t slot)
-{
-	struct shim_private table;
-	int rc, i;
-
-	if (!fsbase)
-		return -EINVAL;
-	rc = read_table(pid, &table);
-	if (rc < 0)
-		return rc;
-	i = find_entry(&table, fsbase, true);
-	if (i < 0 && (fsbase & SHIM_GOROUTINE))
-		i = goroutine_entry(&table, fsbase);	/* most of them are gone, and nobody tells */
-	if (i < 0)
-		return i;
-	return write_entry(pid, (uint32_t)i, (struct shim_thread){ fsbase, (uint64_t)slot + 1 });
-}
-
-int inject_goroutines(pid_t pid, uint32_t number_at)
-{
-	uint64_t value = number_at, there = SHIM_PRIVATE + offsetof(struct shim_private, number_at);
-	struct iovec from = { &value, sizeof(value) }, to = { (void *)there, sizeof(value) };
-
-	return process_vm_writev(pid, &from, 1, &to, 1, 0) == sizeof(value) ? 0 : -errno;
-}
-
-int inject_forget(pid_t pid, uint64_t fsbase)
-{
-	struct shim_private table;
-	int rc, i;
-
-	if (!fsbase)
-		return -EINVAL;
-	rc = read_table(pid, &table);
-	if (rc < 0)
-		return rc;
-	i = find_entry(&table, fsbase, false);
-	if (i < 0)
-		return 0;
-	return write_entry(pid, (uint32_t)i, (struct shim_thread){ fsbase, 0 });
-}
-
 uint64_t inject_back(unsigned int arg)
 {
 	return ((const struct shim_head *)shim_image)->back[arg - 2];
-}
-
-bool inject_marked(const uint64_t args[6], uint64_t *fsbase)
-{
-	if (args[4] != SHIM_MAGIC || args[5] == 0)
-		return false;
-	*fsbase = args[5];
-	return true;
 }
 
 int inject_fsbase(pid_t tid, uint64_t *fsbase)

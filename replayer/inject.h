@@ -22,8 +22,7 @@ struct inject {
 };
 
 struct injected {
-	bool shim;		/* the clocks lead to the shim; else to system calls */
-	bool code;		/* the shim's code is there, see inject_back() */
+	bool shim;		/* it is there, the clocks lead to it, and the task has seat 1 (seat.h); else to system calls */
 	unsigned int entries;	/* of the vDSO, redirected; 0: it has none */
 	const char *why;	/* without shim: why, in words; never NULL */
 };
@@ -43,32 +42,10 @@ struct injected {
  */
 int inject_exec(pid_t tid, const struct inject *what, struct injected *ret, struct err *err);
 
-/*
- * From now on the shim gives the thread with @fsbase in process @pid the
- * readings of @slot.  The thread must not be running: it waits in a
- * notification or a ptrace stop.  0, or -ENOSPC (its process has SHIM_THREADS
- * of them; nothing is lost), -ENOENT (no shim there), -EINVAL (no fs base
- * yet), or the system's.
- *
- * When: at a notification whose arguments are marked (inject_marked()), and
- * at best for a new thread already in its first ptrace stop
- * (inject_fsbase()), since a fs base may be used again by a later thread.
- * After a vfork the child has its parent's memory and fs base:
- * inject_forget() at PTRACE_EVENT_VFORK and at VFORK_DONE.
- */
-int inject_register(pid_t pid, uint64_t fsbase, uint32_t slot);
-/* The thread with @fsbase is gone, or another's. 0 also if it was not there. */
-int inject_forget(pid_t pid, uint64_t fsbase);
-
-/* The program of process @pid has goroutines, with their numbers there. */
-int inject_goroutines(pid_t pid, uint32_t number_at);
-
 /* Where to let a system call return if its argument @arg (2, 3 or 4) was changed: see shim_head.back. */
 uint64_t inject_back(unsigned int arg);
 
-/* The call comes from the shim: @fsbase is the thread's. @args: of struct seccomp_data. */
-bool inject_marked(const uint64_t args[6], uint64_t *fsbase);
-/* Of a task in a ptrace stop. 0 or -errno. */
+/* The fs base of a task in a ptrace stop. 0 or -errno. */
 int inject_fsbase(pid_t tid, uint64_t *fsbase);
 
 #endif

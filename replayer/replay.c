@@ -279,8 +279,8 @@ static void take_notification(struct replay *r)
 	} else if (call_was_interrupted(c.t, c.nr)) {
 		call_go_on(&c, true);
 		call_respond(r, &c);
-	} else if (t->number_at && goroutine_thread(t, &c)) {
-		c.cont = true;
+	} else if (c.nr == SYS_arch_prctl) {
+		task_sets_base(&c);
 		call_respond(r, &c);
 	} else if (t->number_at) {
 		if (sc_table[c.nr].fate != SC_TASK)

@@ -135,7 +135,7 @@ struct gtask {
 	size_t moved_to;		/* the cursor when a call of it was answered last ... */
 	uint64_t moved;			/* ... that had moved it, and when that was */
 	uint32_t asked;			/* how far the others were when it was ahead of them */
-	uint64_t fsbase;		/* by which the shim knows it; 0: not known */
+	uint64_t fsbase;		/* of a thread with number_at; 0: not known */
 	bool started;			/* left its first stop */
 	bool kept;			/* its call waits for its turn, order.c, or was parked */
 	bool early;			/* likewise, turns.c */
@@ -145,7 +145,8 @@ struct gtask {
 	unsigned int again;		/* 1 + the call that it makes again for that */
 	bool held;			/* born, kept from running until its creator's event was seen */
 	bool shim;			/* its program has the shim */
-	bool shim_code;			/* ... or at least its code */
+	bool own_gs;			/* it uses its gs base itself: not by its seat */
+	uint32_t seat;			/* by which the shim knows it (seat.h); 0: it asks */
 	size_t wait_cursor;		/* next recorded wait with a limit */
 	bool mark_known;
 	uint32_t last_mark, next_mark;	/* calls that moved something, by order; the next one if it is known */
@@ -337,6 +338,10 @@ void tasks_describe(struct replay *r, char *buf, size_t len);
 bool task_sleeps(const struct gtask *t);
 /* Its call waits for our answer, which looks like work to the kernel: that of its thread, too. */
 void task_kept(struct gtask *t, bool kept);
+/* The shim gives it the readings of the part that it plays. It is not running. */
+void task_serve(struct replay *r, const struct gtask *t);
+/* Answers arch_prctl(): where the thread's fs is, and whether gs is the program's. */
+void task_sets_base(struct call *c);
 void tasks_free(struct replay *r);
 
 /* ---- match.c ---- */
@@ -429,8 +434,6 @@ static inline struct gtask *next_player(const struct replay *r, const struct gta
 }
 /* Who makes a call on thread @t: a goroutine, or (of the runtime, and without one) the thread itself. */
 struct gtask *goroutine_on(struct replay *r, struct gtask *t);
-/* What thread @t of such a program asks for is its fs base, which is noted. */
-bool goroutine_thread(struct gtask *t, const struct call *c);
 /* Could a goroutine that asks so be one of several?  Others may tell, see order_asks(). */
 bool goroutine_is_any(const struct replay *r, const struct gtask *t, int clock);
 /* Of several that begin with the same function, @last is the last that was made: their numbers tell about the others. */

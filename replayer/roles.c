@@ -10,7 +10,6 @@
 
 #include "replayer/replay.h"
 
-#include "replayer/inject.h"
 
 #include <stdlib.h>
 
@@ -34,14 +33,6 @@ bool shares_memory(const struct replay *r, uint32_t slot)
 	return slot < r->rec->ntasks && r->rec->tasks[r->rec->tasks[slot].process].company;
 }
 
-static void register_clocks(struct replay *r, const struct gtask *t)
-{
-	int slot = t->fsbase && !t->exited ? streams_slot(r->streams, t->slot) : -1;
-
-	if (slot >= 0)
-		inject_register(t->tgid, t->fsbase, (uint32_t)slot);
-}
-
 void role_exchange(struct replay *r, struct gtask *a, struct gtask *b)
 {
 	SWAP(a->rec, b->rec);
@@ -57,8 +48,8 @@ void role_exchange(struct replay *r, struct gtask *a, struct gtask *b)
 	SWAP(a->random_off, b->random_off);
 	SWAP(a->signals_due, b->signals_due);
 	SWAP(a->signals_since, b->signals_since);
-	register_clocks(r, a);
-	register_clocks(r, b);
+	task_serve(r, a);
+	task_serve(r, b);
 }
 
 void role_begin(struct replay *r, struct gtask *t, const struct rec_task *rec)
@@ -72,7 +63,7 @@ void role_begin(struct replay *r, struct gtask *t, const struct rec_task *rec)
 	if (t->nexecs < rec->nexecs)
 		t->nexecs = rec->nexecs;
 	r->born[rec->id] = true;
-	register_clocks(r, t);
+	task_serve(r, t);
 }
 
 static struct gtask *holder(const struct replay *r, const struct rec_task *rec)

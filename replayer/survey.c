@@ -528,7 +528,6 @@ static int add_exec(struct recording_private *p, struct rec_task *t, const struc
 	company_ends(p, t->process);
 	p->r.tasks[t->process].managed = e->goroutines;
 	p->r.goroutines |= e->goroutines;
-	p->r.notify[SYS_arch_prctl] |= e->goroutines;	/* see goroutine_thread() */
 	return !x.path || APPEND(t->execs, t->nexecs, x) < 0 ? no_memory(err) : 0;
 }
 

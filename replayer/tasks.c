@@ -12,10 +12,13 @@
 #include "format/goroutine.h"
 #include "format/io.h"
 #include "format/sysdesc.h"
+#include "preload/shim.h"
 #include "replayer/inject.h"
+#include "replayer/seat.h"
 #include "replayer/timed.h"
 #include "replayer/timers.h"
 
+#include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -28,7 +31,7 @@
 #include <unistd.h>
 
 enum { SEIZE_OPTIONS = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC |
-		       PTRACE_O_TRACEVFORKDONE | PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL };
+		       PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL };
 
 struct gtask *task_find(struct replay *r, pid_t tid)
 {
@@ -147,19 +150,49 @@ static pid_t tgid_of(pid_t tid)
 	return at ? atoi(at + 6) : tid;
 }
 
+/* Of a process that is not the same as its creator in memory: not of a vfork's child. */
+static bool is_copy(const struct gtask *t)
+{
+	return t->tid == t->tgid && seat_copied(t->tgid) == 1;
+}
+
+static uint32_t free_seat(const struct replay *r, pid_t tgid)
+{
+	bool taken[SHIM_SEATS] = { true };
+
+	for (const struct gtask *t = r->tasks; t; t = t->next)
+		if (t->tgid == tgid && !t->exited && t->started)
+			taken[t->seat] = true;
+	for (uint32_t i = 1; i < SHIM_SEATS; i++)
+		if (!taken[i])
+			return i;
+	return 0;
+}
+
+/* Its readings are its own from the first. It has its creator's seat in @t->seat, and its gs base. */
+static void seat(struct replay *r, struct gtask *t)
+{
+	if (!t->shim || t->own_gs || is_copy(t))
+		return;
+	t->seat = t->seat && t->tid != t->tgid ? free_seat(r, t->tgid) : 0;
+	if (seat_take(t->tid, t->seat) == 0)
+		task_serve(r, t);
+}
+
+void task_serve(struct replay *r, const struct gtask *t)
+{
+	int slot = t->shim && t->seat && !t->exited ? streams_slot(r->streams, t->slot) : -1;
+
+	if (t->shim && t->seat && !t->exited)
+		seat_serve(t->tgid, t->seat, slot < 0 ? 0 : (uint64_t)slot + 1);
+}
+
 /* A new task that is known and in its first stop may run. */
 static void set_off(struct replay *r, struct gtask *t)
 {
-	uint64_t fsbase;
-	int slot;
-
-	/* A thread's fs base may be a dead thread's: from now on it has its own readings. */
-	if (t->tid != t->tgid && inject_fsbase(t->tid, &fsbase) == 0) {
-		t->fsbase = fsbase;
-		slot = streams_slot(r->streams, t->slot);
-		if (slot >= 0)
-			inject_register(t->tgid, fsbase, (uint32_t)slot);
-	}
+	if (t->number_at)
+		inject_fsbase(t->tid, &t->fsbase);
+	seat(r, t);
 	t->held = false;
 	t->started = true;
 	ptrace(PTRACE_CONT, t->tid, NULL, NULL);
@@ -191,7 +224,8 @@ static void born(struct replay *r, struct gtask *parent)
 	}
 	t->known = true;
 	t->shim = parent->shim;
-	t->shim_code = parent->shim_code;
+	t->seat = parent->seat;
+	t->own_gs = parent->own_gs;
 	if (parent->number_at && t->tgid == parent->tgid) {
 		t->number_at = parent->number_at;
 		t->begins_at = parent->begins_at;
@@ -202,15 +236,6 @@ static void born(struct replay *r, struct gtask *parent)
 		signals_born(t);
 	if (t->held)
 		set_off(r, t);
-}
-
-/* A vfork's child runs in its parent's memory, under its parent's fs base: the shim must not take it for the parent. */
-static void forget_slot(const struct gtask *t)
-{
-	uint64_t fsbase;
-
-	if (inject_fsbase(t->tid, &fsbase) == 0)
-		inject_forget(t->tgid, fsbase);
 }
 
 /* exec ends the other threads; the survivor takes the leader's tid. */
@@ -294,14 +319,13 @@ static void execed(struct replay *r, pid_t tid)
 		t->slot = (uint32_t)r->rec->ntasks + r->spare_slot++;	/* of the runtime's readings */
 	else if (t->rec)
 		t->slot = t->rec->id;
-	t->shim = t->shim_code = false;
+	t->shim = t->own_gs = false;
+	t->seat = 0;
 	t->fsbase = 0;
 	t->unlimited = 0;
 	if (inject_exec(tid, &what, &done, &err) == 0) {
 		t->shim = done.shim;
-		t->shim_code = done.code;
-		if (t->number_at && t->shim)
-			inject_goroutines(t->tgid, t->number_at);
+		t->seat = done.shim ? 1 : 0;
 		return;
 	}
 	if (err.code == ESRCH)
@@ -380,13 +404,6 @@ static void stopped(struct replay *r, pid_t tid, int status)
 	case PTRACE_EVENT_FORK: case PTRACE_EVENT_VFORK: case PTRACE_EVENT_CLONE:
 		if (t)
 			born(r, t);
-		if (t && event == PTRACE_EVENT_VFORK)
-			forget_slot(t);
-		sig = 0;
-		break;
-	case PTRACE_EVENT_VFORK_DONE:
-		if (t)
-			forget_slot(t);
 		sig = 0;
 		break;
 	case PTRACE_EVENT_EXEC:
@@ -415,6 +432,33 @@ static void stopped(struct replay *r, pid_t tid, int status)
 		break;
 	}
 	ptrace(PTRACE_CONT, tid, NULL, (void *)(long)sig);
+}
+
+/* gs shows what the program made of it, not its seat. */
+static void answer_gs(struct call *c)
+{
+	if (c->args[0] == ARCH_SET_GS) {
+		if (c->t->shim && !c->t->own_gs)
+			seat_none(c->t->tgid);
+		c->t->own_gs = true;
+	}
+	c->cont = c->t->own_gs || !c->t->shim;
+	if (!c->cont && guest_write(c->t->tid, c->args[1], (int64_t[]){ 0 }, 8) < 0)
+		c->ret = -EFAULT;
+}
+
+void task_sets_base(struct call *c)
+{
+	if (c->args[0] == ARCH_SET_GS || c->args[0] == ARCH_GET_GS) {
+		answer_gs(c);
+		return;
+	}
+	c->cont = true;
+	if (c->args[0] != ARCH_SET_FS || !c->t->number_at)
+		return;
+	c->t->fsbase = c->args[1];
+	if (c->t->shim)
+		seat_goroutines(c->t->tgid, c->t->number_at);
 }
 
 /* The next one that has something to tell, which stays to be told; 0: nobody. */

@@ -229,7 +229,7 @@ void timed_begin(struct replay *r, struct gtask *t)
 	pace_forget(r, t);
 	t->blocked = false;
 	t->unlimited = t->limited = 0;
-	if (!t->shim_code || ptrace(PTRACE_GETREGS, t->tid, NULL, &regs) < 0 || regs.orig_rax >= SC_MAX) {
+	if (!t->shim || ptrace(PTRACE_GETREGS, t->tid, NULL, &regs) < 0 || regs.orig_rax >= SC_MAX) {
 		go_on(t);
 		return;
 	}

@@ -38,7 +38,6 @@
 #endif
 #define CAP_NR_PERFMON 38	/* linux/capability.h */
 #define CAP_NR_BPF 39
-#define HWCAP2_HAS_FSGSBASE (1 << 1)	/* asm/hwcap2.h, x86 */
 
 /* ---- recording ----------------------------------------------------------- */
 
@@ -267,16 +266,6 @@ static int has_timens(struct err *err)
 	return r < 0 ? err_sys(err, -r, "/proc/self/timens_offsets") : 0;
 }
 
-static int has_fsgsbase(struct err *err)
-{
-#ifdef __x86_64__
-	if (!(getauxval(AT_HWCAP2) & HWCAP2_HAS_FSGSBASE))
-		return err_set(err, ENOTSUP, "this CPU or kernel does not let programs read their fs base");
-#endif
-	(void)err;
-	return 0;
-}
-
 static int has_cycle_trap(struct err *err)
 {
 	return sandbox_traps_cycles() ? 0 : err_set(err, ENOTSUP, "programs can read it here whatever the kernel says");
@@ -316,8 +305,6 @@ const struct doctor_check doctor_checks[] = {
 	  "boot a kernel of 5.9 or later built with CONFIG_CHECKPOINT_RESTORE=y; as root: sysctl -w user.max_pid_namespaces=10000" },
 	{ DOCTOR_REPLAY, false, "time namespace", "without it CLOCK_BOOTTIME starts elsewhere for code that asks the kernel itself",
 	  has_timens, "boot a kernel built with CONFIG_TIME_NS=y" },
-	{ DOCTOR_REPLAY, false, "FSGSBASE", "without it each clock reading is a system call", has_fsgsbase,
-	  "boot without nofsgsbase, on a CPU that has it" },
 	{ DOCTOR_REPLAY, false, "cycle counter", "without its trap a program that reads it (rdtsc) sees this machine's",
 	  has_cycle_trap, "replay outside of this virtual machine, or in another hypervisor's" },
 	{ 0 }

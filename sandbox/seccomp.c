@@ -94,6 +94,7 @@ int filter_notifies(unsigned int nr)
 	case SC_TASK:
 		return nr == SYS_clone || nr == SYS_clone3 || nr == SYS_fork || nr == SYS_vfork;
 	case SC_RUN:
+		return nr == SYS_arch_prctl;	/* the gs base is the shim's */
 	case SC_SIGNAL:
 	case SC_OPEN:
 	case SC_PATH:

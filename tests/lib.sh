@@ -22,8 +22,6 @@ skip() { echo "$*"; exit 77; }
 needs_recording() { [ "$(id -u)" = 0 ] || skip "recording needs root"; }
 needs() { local c; for c; do command -v "$c" >/dev/null || skip "$c is not installed"; done; }
 
-# Clocks are served by the shim where programs can read their fs base: the second bit of AT_HWCAP2.
-has_shim() { [ $(($(LD_SHOW_AUXV=1 /bin/true | sed -n 's/^AT_HWCAP2: *//p') & 2)) -ne 0 ]; }
 
 # The whole case again in a network and mount namespace of its own, lo up: port 53 is free there, /etc can be covered.
 private_network() {

@@ -233,5 +233,5 @@ case_deadlock() {
 	stuck_in client 'waits in accept of its own fd' & jobs+=($!)
 	for j in "${jobs[@]}"; do wait "$j" || fail "it is not told as it should be"; done
 	stuck_in spin computes 'still running'
-	stuck_in clock "$(has_shim && echo computes || echo clock_gettime)" 'still running' 'times more than recorded'
+	stuck_in clock computes 'still running' 'times more than recorded'
 }

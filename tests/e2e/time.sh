@@ -99,7 +99,6 @@ case_clocks_of_static_code() {
 		[ -x "$BIN/$program" ] || { echo "$program could not be built"; continue; }
 		record "$program" "$BIN/$program" 10
 		ALLOW=misses replays_the_same "$program"
-		has_shim || continue
 		replay_once "$program" -- "$BIN/$program" 500000
 		grep -q EXIT-SUCCESS "$T/$program.replay.out" || { why_not "$program"; fail "$program did not come to its end"; }
 		took_at_most "$program" 1000

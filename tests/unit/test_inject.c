@@ -7,6 +7,7 @@
 #include "format/cleanup.h"
 #include "preload/shim.h"
 #include "replayer/inject.h"
+#include "replayer/seat.h"
 #include "replayer/streams.h"
 
 #include <setjmp.h>
@@ -23,7 +24,6 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -77,8 +77,9 @@ struct run {
 	struct inject inject;
 	struct injected injected;
 	bool vdso;		/* leave it as it is: to compare */
-	bool eager;		/* register new threads in their first stop */
+	bool eager;		/* serve new threads from their first stop on */
 	pid_t task[MAX_TASKS];	/* by number - 1 */
+	uint32_t seat[MAX_TASKS], nseats;	/* likewise; in use in the first task's memory */
 	uint32_t ntasks;
 	int listener, out;
 	unsigned int notified, marked;
@@ -142,7 +143,7 @@ static int64_t answer(struct run *run, const struct seccomp_notif *n)
 	const bool clock = n->data.nr == SYS_clock_gettime;
 	const uint32_t other = n->data.nr == SYS_time ? SHIM_SECONDS : CLOCK_REALTIME;
 	uint32_t task = task_of(run, (pid_t)n->pid);
-	uint64_t args[6], fsbase;
+	uint64_t args[6];
 	int64_t ns;
 	int slot, rc;
 
@@ -150,13 +151,11 @@ static int64_t answer(struct run *run, const struct seccomp_notif *n)
 	rc = streams_take(run->streams, task, clock ? (uint32_t)args[0] : other, &ns);
 	assert_true(rc >= 0);
 	run->notified++;
-	if (inject_marked(args, &fsbase)) {
+	if (seat_marked(args)) {
 		run->marked++;
 		slot = streams_slot(run->streams, task);
-		if (slot >= 0) {
-			rc = inject_register((pid_t)n->pid, fsbase, (uint32_t)slot);
-			assert_true(rc == 0 || rc == -ENOSPC);
-		}
+		if (slot >= 0 && run->seat[task - 1])
+			assert_int_equal(seat_serve((pid_t)n->pid, run->seat[task - 1], (uint64_t)slot + 1), 0);
 	}
 	if (clock)
 		put_time((pid_t)n->pid, args[1], ns / 1000000000, ns % 1000000000);
@@ -180,16 +179,34 @@ static void serve(struct run *run)
 	ioctl(run->listener, SECCOMP_IOCTL_NOTIF_SEND, &resp);
 }
 
-static void first_stop(struct run *run, pid_t tid)
+/* A thread gets a seat, a forked process has the one that its creator has, in its own memory, and a vfork's child has none. */
+static void first_stop(struct run *run, pid_t tid, bool is_thread)
 {
-	uint64_t fsbase;
-	int slot;
+	uint32_t task = task_of(run, tid);
+	int slot = run->eager ? streams_slot(run->streams, task) : -1;
 
-	if (!run->eager || inject_fsbase(tid, &fsbase) < 0)
+	if (!run->injected.shim)
 		return;
-	slot = streams_slot(run->streams, task_of(run, tid));
-	if (slot >= 0)
-		inject_register(tid, fsbase, (uint32_t)slot);
+	if (!is_thread && seat_copied(tid) == 1) {
+		run->seat[task - 1] = run->seat[0];
+		return;
+	}
+	run->seat[task - 1] = is_thread && run->nseats + 1 < SHIM_SEATS ? ++run->nseats : 0;
+	assert_int_equal(seat_take(tid, run->seat[task - 1]), 0);
+	if (slot >= 0 && run->seat[task - 1])
+		assert_int_equal(seat_serve(tid, run->seat[task - 1], (uint64_t)slot + 1), 0);
+}
+
+static bool is_thread(pid_t tid)
+{
+	char line[256];
+	int tgid = -1;
+
+	snprintf(line, sizeof(line), "/proc/%d/status", (int)tid);
+	_cleanup_file_ FILE *f = fopen(line, "r");
+	while (f && tgid < 0 && fgets(line, sizeof(line), f))
+		sscanf(line, "Tgid: %d", &tgid);
+	return tgid >= 0 && tgid != tid;
 }
 
 /* One event of @tid. True: the first task has ended. */
@@ -197,7 +214,6 @@ static bool event(struct run *run, pid_t tid, int status)
 {
 	struct err err = ERR_INIT;
 	unsigned long child;
-	uint64_t fsbase;
 	int sig = 0;
 
 	if (!WIFSTOPPED(status)) {
@@ -214,17 +230,12 @@ static bool event(struct run *run, pid_t tid, int status)
 			run->error = err.code;
 			return false;
 		}
+		run->seat[0] = run->nseats = run->injected.shim;
 		if (run->signal)
 			kill(tid, SIGCONT);
 		run->signal = 0;
 		break;
-	case PTRACE_EVENT_VFORK:	/* the child has its parent's memory and fs base, now and until it is done */
-	case PTRACE_EVENT_VFORK_DONE:
-		if (inject_fsbase(tid, &fsbase) == 0)
-			inject_forget(tid, fsbase);
-		if (status >> 16 == PTRACE_EVENT_VFORK_DONE)
-			break;
-		/* fall through */
+	case PTRACE_EVENT_VFORK:
 	case PTRACE_EVENT_FORK:
 	case PTRACE_EVENT_CLONE:
 		ptrace(PTRACE_GETEVENTMSG, tid, NULL, &child);
@@ -232,7 +243,7 @@ static bool event(struct run *run, pid_t tid, int status)
 		break;
 	case PTRACE_EVENT_STOP:
 		if (WSTOPSIG(status) == SIGTRAP)
-			first_stop(run, tid);
+			first_stop(run, tid, is_thread(tid));
 		break;
 	default:
 		sig = WSTOPSIG(status);
@@ -271,7 +282,7 @@ static void supervise(struct run *run)
 static void run_guest(struct run *run, const char *program, const char *what)
 {
 	const long options = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC |
-			     PTRACE_O_TRACEVFORKDONE | PTRACE_O_EXITKILL;
+			     PTRACE_O_EXITKILL;
 	char path[256], c = 0;
 	int out[2], go[2];
 
@@ -333,15 +344,6 @@ static bool have(const char *program)
 	return access(path, X_OK) == 0;
 }
 
-/* Without rdfsbase every reading is a call, which what follows counts. */
-static void needs_shim(void)
-{
-	if (getauxval(AT_HWCAP2) & 2)	/* HWCAP2_FSGSBASE */
-		return;
-	print_message("programs can't read their fs base here\n");
-	skip();
-}
-
 static void check_print(const char *program)
 {
 	struct run run = { 0 };
@@ -369,14 +371,12 @@ static void check_print(const char *program)
 
 static void serves_a_dynamic_program(void **state)
 {
-	needs_shim();
 	(void)state;
 	check_print("dynamic");
 }
 
 static void serves_a_static_program(void **state)
 {
-	needs_shim();
 	(void)state;
 	if (!have("static"))
 		skip();
@@ -386,7 +386,6 @@ static void serves_a_static_program(void **state)
 /* musl reads its clocks by the vDSO too. */
 static void serves_musl(void **state)
 {
-	needs_shim();
 	(void)state;
 	if (!have("musl"))
 		skip();
@@ -395,7 +394,6 @@ static void serves_musl(void **state)
 
 static void a_forked_child_has_its_own_stream(void **state)
 {
-	needs_shim();
 	struct run run = { 0 };
 	_cleanup_fd_ int fd = prepare(&run, 2, 3);
 
@@ -410,7 +408,6 @@ static void a_forked_child_has_its_own_stream(void **state)
 
 static void a_vforked_child_does_not_use_its_parents(void **state)
 {
-	needs_shim();
 	struct run run = { 0 };
 	_cleanup_fd_ int fd = prepare(&run, 2, 3);
 
@@ -425,7 +422,6 @@ static void a_vforked_child_does_not_use_its_parents(void **state)
 /* The threads run one after the other, and so on the same stack with the same fs base. */
 static void a_thread_has_its_own_stream(void **state)
 {
-	needs_shim();
 	static const char want[] = "main 1005000000000\na 2005000000000\na 2005000000007\nb 3005000000000\n"
 				   "b 3005000000007\nc 4005000000000\nc 4005000000007\nmain 1005000000007\n";
 	struct run run = { .eager = true };
@@ -460,7 +456,6 @@ static void more_threads_than_the_table_holds(void **state)
 
 static void goes_on_across_exec_and_past_the_end(void **state)
 {
-	needs_shim();
 	struct run run = { 0 };
 	struct streams_total t;
 	_cleanup_fd_ int fd = prepare(&run, 1, 3);
@@ -487,8 +482,7 @@ static void without_the_file_every_reading_is_a_call(void **state)
 	assert_string_equal(run.text, "before 1005000000000\nbefore 1005000000007\nafter 1005000000014\n"
 				      "after 1005000001014\n");
 	assert_false(run.injected.shim);
-	if (getauxval(AT_HWCAP2) & 2)
-		assert_string_equal(run.injected.why, strerror(ENOENT));
+	assert_string_equal(run.injected.why, strerror(ENOENT));
 	assert_int_equal(run.notified, 4);
 	assert_int_equal(run.marked, 0);
 	streams_free(run.streams);
@@ -509,7 +503,6 @@ static void puts_the_random_bytes(void **state)
 /* The guest is stopped and continued while it is being worked on; it must come through, and no other signal may kill it early. */
 static void signals_meanwhile_are_kept(void **state)
 {
-	needs_shim();
 	static const int sigs[] = { SIGSTOP, SIGWINCH, SIGTERM };
 
 	(void)state;
@@ -530,7 +523,6 @@ static void signals_meanwhile_are_kept(void **state)
 /* Its death is left to the main loop to see. */
 static void killed_meanwhile(void **state)
 {
-	needs_shim();
 	struct run run = { .signal = SIGKILL };
 	_cleanup_fd_ int fd = prepare(&run, 1, 3);
 
@@ -544,7 +536,6 @@ static void killed_meanwhile(void **state)
 /* A comparison for people to read; machines differ too much to assert it. */
 static void is_as_fast_as_the_vdso(void **state)
 {
-	needs_shim();
 	struct run plain = { .vdso = true }, shim = { 0 };
 	_cleanup_fd_ int fd = prepare(&plain, 1, 1);
 
