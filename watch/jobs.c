@@ -27,11 +27,13 @@ static int put_in_place(struct job *j, const struct redact_copied *c, struct err
 	return 0;
 }
 
-static void work(struct job *j, const struct capture *c, int to)
+static void work(struct job *j, const struct capture *c, int to, pid_t parent)
 {
 	struct job_result r = { .err = ERR_INIT };
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);	/* it was killed before we asked to be told: we hold its programs in the kernel */
 	prctl(PR_SET_NAME, "capsule-writer");
 	setpriority(PRIO_PROCESS, 0, 5);
 	if (capture_write(c, j->names.writing, &r.captured, &r.err) == 0 && put_in_place(j, &r.captured.copied, &r.err) < 0)
@@ -41,14 +43,14 @@ static void work(struct job *j, const struct capture *c, int to)
 
 int job_start(struct job *j, const struct capture *c, struct err *err)
 {
+	pid_t pid, parent = getpid();
 	int ends[2];
-	pid_t pid;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return err_sys(err, errno, "pipe");
 	pid = fork();
 	if (pid == 0)
-		work(j, c, ends[1]);
+		work(j, c, ends[1], parent);
 	close(ends[1]);
 	if (pid < 0) {
 		int e = errno;

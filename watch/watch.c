@@ -50,6 +50,7 @@ struct watch {
 	int signals;
 	unsigned int last;	/* number of a capsule */
 	int64_t found, adjusted, swept, expired;
+	uint64_t told_lost;	/* records */
 	bool leave, reload;
 };
 
@@ -415,6 +416,18 @@ static bool is_due(int64_t *last, int64_t every, int64_t now)
 	return true;
 }
 
+/* A request whose end was lost becomes no capsule that could say so. */
+static void tell_lost(struct watch *w)
+{
+	uint64_t lost = armed_lost(w->armed);
+
+	if (lost == w->told_lost)
+		return;
+	note(w, "lost", NULL, NULL, "records", lost - w->told_lost);
+	say(w, "%" PRIu64 " records were lost: what happened at that time is not whole (a larger --ring may help)", lost - w->told_lost);
+	w->told_lost = lost;
+}
+
 static void look_after(struct watch *w)
 {
 	int64_t now = now_of(CLOCK_BOOTTIME);
@@ -429,9 +442,11 @@ static void look_after(struct watch *w)
 	}
 	if (is_due(&w->found, FIND_EVERY, now))
 		find(w);
-	if (is_due(&w->swept, SWEEP_EVERY, now))
+	if (is_due(&w->swept, SWEEP_EVERY, now)) {
+		tell_lost(w);
 		for (struct target *t = w->targets; t; t = t->next)
 			target_sweep(t, w->armed);
+	}
 	if (is_due(&w->expired, EXPIRE_EVERY, now))
 		expire_all(w);
 }
@@ -561,6 +576,7 @@ static void end(struct watch *w)
 	if (w->armed) {
 		armed_look(w->armed);
 		keep_all(w);
+		tell_lost(w);
 		w->result->lost = armed_lost(w->armed);
 	}
 	wait_for_jobs(w);
@@ -596,13 +612,16 @@ int watch_run(const struct watch_opts *opts, struct watch_result *ret, struct er
 	_cleanup_(end) struct watch w = { .opts = opts, .result = ret, .signals = -1 };
 
 	*ret = (struct watch_result){ 0 };
+	/* First: who reloads a recorder that has just been started does not mean to end it. */
+	if (take_over_signals(&w, err) < 0)
+		return -err->code;
 	if (policies_load(&w.policies, opts->policies, err) < 0 || open_stores(w.policies, err) < 0 || limits_new(&w.limits, w.policies, err) < 0)
 		return -err->code;
 	if (open_audit(&w, err) < 0)
 		return -err->code;
 	if (opts->socket && control_open(&w.control, opts->socket, w.policies->host.group, err) < 0)
 		return -err->code;
-	if (take_over_signals(&w, err) < 0 || armed_new(&w.armed, opts->ring, err) < 0)
+	if (armed_new(&w.armed, opts->ring, err) < 0)
 		return -err->code;
 	setpriority(PRIO_PROCESS, 0, -5);
 	if (rights_give_up(err) < 0)
