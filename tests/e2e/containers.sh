@@ -277,21 +277,20 @@ case_attach_container() {
 	needs_containers
 	container_network
 	mkdir "$T/volume" && echo 'the words of the volume' >"$T/volume/words"
-	cat >"$T/serve.sh" <<-'SH'
-		while :; do /bin/busybox nc -l -p 8080 -e /bin/busybox sh -c 'read line; echo "$line: $(/bin/busybox cat /data/words) $(/bin/busybox cat /own) $(/bin/busybox date +%s) $$"'; done
-	SH
-	mkdir -p "$T/small/bin" && cp "$T/serve.sh" "$T/small/bin/serve.sh"
-	build_small att:1 'CMD ["/bin/busybox", "sh", "/bin/serve.sh"]'
+	mkdir -p "$T/small/bin"
+	cp "$BIN/teller-static" "$T/small/bin/teller"
+	build_small att:1 'CMD ["/bin/teller", "10.88.0.2:8080", "/data/words", "/own", "/bin/busybox", "sh", "-c", "echo pid $$ parent $PPID"]'
 	pod run -d --name att --network "$NETWORK" -v "$T/volume:/data" "${LIMITS[@]}" localhost/att:1 >/dev/null 2>"$T/run.err" || fail "podman run: $(cat "$T/run.err")"
 	pod exec att /bin/busybox sh -c 'echo what the container wrote >/own'
-	one() { python3 -c 'import socket, sys; c = socket.create_connection(("10.88.0.2", 8080), 2); c.sendall(b"%s\n" % sys.argv[1].encode()); print(c.makefile().read().strip())' "$1"; }
-	wait_for one before
+	wait_for serves
 	"$CAPSULE" attach -o "$T/att.cap" --container att --for 3s 2>"$T/att.word" &
 	local recorder=$! i
 	wait_for test -s "$T/att.cap"
-	for i in 1 2 3 4 5; do one "during$i" >>"$T/answers" || :; sleep 0.2; done
+	for i in 1 2 3 4 5; do say report time random read "log $i" >>"$T/answers"; sleep 0.2; done
 	wait $recorder || fail "attach: $(cat "$T/att.word")"
-	[ "$(grep -c 'the words of the volume what the container wrote' "$T/answers")" -ge 3 ] || fail "the answers: $(cat "$T/answers")"
+	[ "$(grep -c '^first the words of the volume' "$T/answers")" -eq 5 ] || fail "the answers: $(cat "$T/answers")"
+	grep -q '^first 6 lines' "$T/answers" || fail "what the container had written before is not there: $(cat "$T/answers")"
+	grep -q '^first pid [0-9]* parent 1$' "$T/answers" || fail "the answers: $(cat "$T/answers")"
 	"$CAPSULE" show "$T/att.cap" >"$T/shown"
 	grep -q '^attached *to container att, which ran already' "$T/shown" || fail "show: $(cat "$T/shown")"
 	grep -q '^image *containers-storage:localhost/att:1' "$T/shown" || fail "show: $(cat "$T/shown")"
@@ -304,4 +303,14 @@ m = json.loads(sys.stdin.readline()); m = m.get("manifest", m); assert m["pid"] 
 	pod kill att >/dev/null && pod rm -f att >/dev/null
 	expect_status 125 "$CAPSULE" attach --container att
 	one_line att
+
+	# container, volume and store are gone, an archive of the image comes back
+	pod save -q --format oci-archive -o "$T/att.tar" att:1 >/dev/null
+	pod_gone
+	rm -rf "$T/volume"
+	unset CONTAINERS_STORAGE_CONF
+	chmod 644 "$T/att.tar" "$T/att.cap"
+	echo 0 >"$T/att.status"
+	replay_once att --images "$T/att.tar"
+	answers_again att 15
 }

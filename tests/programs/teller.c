@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * teller PORT FILE LOG CMD...: a service of an image.  A line is a request, its
+ * teller [ADDRESS:]PORT FILE LOG CMD...: a service of an image, on loopback or ADDRESS.  A line is a request, its
  * answer is one line: time, random, read (of FILE), log WORD (appended to LOG,
  * which it counts), report (what CMD prints), end.
  */
@@ -21,14 +21,21 @@
 #define BUILD "first"
 #endif
 
-static int listen_on(int port)
+static int listen_on(char *where)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	char *colon = strchr(where, ':');
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(atoi(colon ? colon + 1 : where)), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+
+	if (colon) {
+		*colon = 0;
+		a.sin_addr.s_addr = inet_addr(where);
+		*colon = ':';
+	}
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (fd < 0 || bind(fd, (void *)&a, sizeof(a)) < 0 || listen(fd, 16) < 0)
-		err(1, "listening on %d", port);
+		err(1, "listening on %s", where);
 	return fd;
 }
 
@@ -112,7 +119,7 @@ int main(int argc, char **argv)
 		errx(2, "teller PORT FILE LOG CMD...");
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("uid %d gid %d\n", (int)getuid(), (int)getgid());
-	fd = listen_on(atoi(argv[1]));
+	fd = listen_on(argv[1]);
 	while (!end) {
 		int c = accept(fd, NULL, NULL);
 		FILE *in = c < 0 ? NULL : fdopen(c, "r+");
