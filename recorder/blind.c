@@ -82,18 +82,28 @@ static bool is_end(const struct recording *r, const struct end *end, const struc
 	return r->opts->container ? ctime_of(st) == end->place->ctime : st->st_ino == end->fd->ino;
 }
 
-static int open_end(const struct recording *r, const struct end *end, const struct parts *p, struct stat *st)
+static int open_if_end(const struct recording *r, const struct end *end, const char *host, struct stat *st)
 {
-	char path[PATH_MAX], host[PATH_MAX];
-
-	if (!path_of_part(parts_find(p, REC_ARG_SOURCE), path) || file_host(r, path, host) < 0)
-		return -ENOENT;
 	_cleanup_fd_ int fd = open(host, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, st) < 0 || !is_end(r, end, st))
 		return -ESTALE;	/* another file has its name by now */
 	return TAKE_FD(fd);
+}
+
+static int open_end(const struct recording *r, const struct end *end, const struct parts *p, struct stat *st)
+{
+	char path[PATH_MAX], host[PATH_MAX];
+	int fd;
+
+	if (!path_of_part(parts_find(p, REC_ARG_SOURCE), path) || file_host(r, path, host) < 0)
+		return -ENOENT;
+	fd = open_if_end(r, end, host, st);
+	/* An image that was unpacked for us has times of its own. */
+	if (fd < 0 && path_below(r->opts->rootfs, path, host) == 0)
+		fd = open_if_end(r, end, host, st);
+	return fd;
 }
 
 /* The whole file into @s; false: it is too large, or changed meanwhile. */

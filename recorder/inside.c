@@ -53,6 +53,7 @@ void inside_free(struct inside *in)
 	free(in->gid_map);
 	free(in->hostname);
 	free(in->domainname);
+	free(in->reference);
 	free(in->name);
 	free(in);
 }
@@ -86,7 +87,7 @@ int inside_new(struct inside **ret, const char *name, const char *image, const c
 	if (image && image_describe(&in->image, image, err) < 0)
 		return -err->code;
 	if (in->image && called) {
-		free(in->image->reference);
+		in->reference = in->image->reference;
 		in->image->reference = strdup(called);
 		if (!in->image->reference)
 			return err_set(err, ENOMEM, "out of memory");
@@ -252,11 +253,14 @@ static int unpack(struct inside *in, struct err *err)
 {
 	struct image *unpacked = NULL;
 
-	if (image_open(&unpacked, in->image->reference, err) < 0)
+	if (image_open(&unpacked, in->reference ? in->reference : in->image->reference, err) < 0)
 		return err_in(err, "its root directory is no overlay whose layers can be seen");
+	free(unpacked->reference);
+	unpacked->reference = TAKE_PTR(in->image->reference);
 	image_free(in->image);
 	in->image = unpacked;
-	return 0;
+	in->lower_fd = open(unpacked->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return in->lower_fd < 0 ? err_sys(err, errno, "'%s'", unpacked->root) : 0;
 }
 
 static int see_image(struct inside *in, const char *options, struct err *err)
@@ -264,11 +268,15 @@ static int see_image(struct inside *in, const char *options, struct err *err)
 	in->lower_fd = open_lower(options);
 	if (in->lower_fd < 0) {
 		in->lower_fd = -1;
-		return unpack(in, err);
+		if (unpack(in, err) < 0)
+			return -err->code;
+	} else {
+		free(in->image->root);
+		in->image->root = NULL;
+		if (asprintf(&in->image->root, "/proc/self/fd/%d", in->lower_fd) < 0)
+			return in->image->root = NULL, err_set(err, ENOMEM, "out of memory");
 	}
-	free(in->image->root);
-	return asprintf(&in->image->root, "/proc/self/fd/%d", in->lower_fd) < 0 || see_own_layer(in, options) < 0 ?
-		(in->image->root = NULL, err_set(err, ENOMEM, "out of memory")) : 0;
+	return see_own_layer(in, options) < 0 ? err_set(err, ENOMEM, "out of memory") : 0;
 }
 
 /* ---- its namespaces ------------------------------------------------------------------- */

@@ -16,7 +16,8 @@
 
 struct inside {
 	char *name;		/* "podman web" */
-	struct image *image;	/* NULL: not known */
+	struct image *image;	/* NULL: not known; its reference is what people call it */
+	char *reference;	/* ... and this is what skopeo(1) finds it by */
 	struct container container;	/* of the image, for opts->container */
 	char root[32];		/* its root directory for this process */
 	int root_fd, lower_fd, ns_fd;

@@ -170,6 +170,7 @@ static int start(struct replay *r, struct err *err)
 {
 	const struct manifest *m = r->rec->m;
 	struct sandbox_fd fds[MAX_START_FDS];
+	int given_up = root_give_up(r, err);
 	const char *rootfs = r->opts->rootfs ? r->opts->rootfs : m->rootfs;
 	char *const *argv = r->opts->argv ? r->opts->argv : m->argv;
 	uint64_t flags = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP;
@@ -185,6 +186,8 @@ static int start(struct replay *r, struct err *err)
 		.boottime_offset = offset_to(m->boottime, CLOCK_BOOTTIME),
 	};
 
+	if (given_up < 0)
+		return given_up;
 	if (!argv[0])
 		return err_set(err, EBADMSG, "the capsule names no command");
 	files_find_command(r->rec, rootfs, argv[0], command, sizeof(command));
@@ -554,6 +557,7 @@ void replay_run(struct recording *rec, const struct replay_options *opts, struct
 	facts_free(&r);
 	listing_free(&r);
 	looks_at_free(r.looks_at);
+	root_free(&r);
 	free(r.live);
 	free(r.born);
 	free(r.paths);

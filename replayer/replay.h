@@ -32,6 +32,7 @@
  *	extra.c    files changed that were not when recorded
  *	attached.c the start of a program that ran already when it was recorded
  *	files.c    files checked, laid over, compared
+ *	root.c     a replay by root, without root
  */
 #ifndef CAPSULE_REPLAY_H
 #define CAPSULE_REPLAY_H
@@ -272,6 +273,7 @@ struct replay {
 	size_t ndevs;
 	struct looks_at *looks_at;	/* what was told of files, so far */
 	struct facts *facts;		/* files that it was told of */
+	struct given *given;		/* what the command line named, since root was given up; NULL: it is not root's */
 	struct listing *listings;	/* directories that are being read */
 	int64_t began;			/* CLOCK_REALTIME: files that changed since were changed by the guest */
 	int stdio[3];			/* where the guest's output goes: ours */
@@ -805,6 +807,12 @@ enum attributes_verdict { ATTRIBUTES_SAME, ATTRIBUTES_DIFFER, ATTRIBUTES_LOST };
 int attributes_of(int fd, struct bytes *ret);
 /* The same against @then; LOST: the file system here has none. The first difference in words. */
 enum attributes_verdict attributes_compare(int fd, struct bytes then, char expected[200], char got[200]);
+
+/* ---- root.c ---- */
+
+/* A supervisor that is root's becomes nobody's; r->opts then name what they named where nobody finds it. */
+int root_give_up(struct replay *r, struct err *err);
+void root_free(struct replay *r);
 
 /* ---- shown.c ---- */
 

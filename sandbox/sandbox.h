@@ -8,6 +8,7 @@
  * of the sandbox's user and network namespace and cannot leave them, so a
  * replay forks one such process):
  *
+ *	sandbox_give_up_root()
  *	sandbox_enter()   user + network namespace, AnyIP routes
  *	sandbox_spawn()   the sandbox's init (pid 1 of a pid namespace) and the
  *	                  guest, which stops just before its execve()
@@ -61,6 +62,17 @@ struct sandbox_spec {
 	int64_t monotonic_offset;	/* time namespace: added to CLOCK_MONOTONIC ... */
 	int64_t boottime_offset;	/* ... and CLOCK_BOOTTIME, ns */
 };
+
+struct sandbox_place {
+	const char *path;	/* that the user named: a root file system, what is to be bound */
+	char at[32];		/* where that is from now on; "": where it was */
+};
+/*
+ * The calling process (single-threaded), if it is root's, becomes nobody's for
+ * good, in a mount namespace of its own; what it has open stays open.  Root of a
+ * user namespace in which there is nobody else stays what it is.
+ */
+int sandbox_give_up_root(struct sandbox_place *places, size_t n, struct err *err);
 
 /*
  * The calling process (single-threaded) into a new user and network

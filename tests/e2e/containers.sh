@@ -245,6 +245,26 @@ case_hook_three_layers() {
 	[ "$(receipt svc verdict)" = '"diverged"' ] || fail "another program's answers were not told"
 }
 
+# A container whose ids are others outside: the program sees those inside, and so does the replay, whose user has one id only.
+case_user_mapping() {
+	needs_containers
+	build_small mapped:1 'RUN ["/bin/busybox", "sh", "-c", "/bin/busybox mkdir /d; echo kept >/d/roots; echo app >/d/apps; /bin/busybox chown 1234:1235 /d/apps; /bin/busybox chmod 600 /d/*"]'
+	# shellcheck disable=SC2016
+	run_hooked mapped --uidmap 0:100000:65536 --gidmap 0:200000:65536 --network=none localhost/mapped:1 /bin/busybox sh -c '
+		busybox() { /bin/busybox "$@"; }
+		busybox id; for map in uid_map gid_map; do read -r line </proc/self/$map; echo "$map" $line; done; busybox ls -lan /d; busybox cat /d/roots; echo new >/d/new; busybox ls -ln /d/new
+		busybox chown 77:78 /d/new; busybox ls -ln /d/new'
+	end_hooked mapped 0
+	grep -q '^uid_map 0 100000 65536$' "$T/mapped.out" && grep -q '^gid_map 0 200000 65536$' "$T/mapped.out" || fail "its ids are not mapped: $(cat "$T/mapped.out")"
+	grep -q ' 1234 *1235 ' "$T/mapped.out" && grep -q ' 77 *78 ' "$T/mapped.out" || fail "the owners: $(cat "$T/mapped.out")"
+	grep -q 'user ids: *0 *100000 *65536' "$T/mapped.shown" && grep -q 'group ids: *0 *200000 *65536' "$T/mapped.shown" || fail "show: $(cat "$T/mapped.shown")"
+	pod save -q --format oci-archive -o "$T/mapped.tar" mapped:1 >/dev/null
+	pod_gone
+	unset CONTAINERS_STORAGE_CONF
+	chmod 644 "$T/mapped.tar"
+	replays_the_same mapped --images "$T/mapped.tar"
+}
+
 # ---- hooks that can't ---------------------------------------------------------------
 
 # The container starts whatever is wrong, and a file says what; or it does not, where that was asked for.

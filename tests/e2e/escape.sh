@@ -98,6 +98,28 @@ case_files() {
 	done
 }
 
+# Who replays as root gives root up first: the guest is nobody's process outside, and reads what nobody may, and what it was given by name.
+case_root_is_given_up() {
+	needs_recording
+	needs busybox
+	grep -q '^ *0 *0 ' /proc/self/uid_map || skip "root is not the machine's here"
+	mkdir -m 700 "$T/own"
+	echo 'the secret of the host' | tee "$T/secret" >"$T/own/secret"
+	chmod 600 "$T/secret"
+	cp "$(command -v busybox)" "$T/own/program" && chmod 700 "$T/own/program"
+	mkdir "$T/own/dir" && echo given >"$T/own/dir/file" && chmod 600 "$T/own/dir/file" && chmod 700 "$T/own/dir"
+	record nothing true
+	expect_status 1 "$CAPSULE" replay "$T/nothing.cap" -- sh -c 'cat /proc/self/uid_map /proc/self/gid_map; cat "$1" "$2"; cat /etc/shadow; echo END; exec sleep 0' sh "$T/secret" "$T/own/secret"
+	grep -qx END "$T/out" || fail "it did not come to its end: $(cat "$T/out" "$T/err")"
+	[ "$(head -n 2 "$T/out" | tr -s ' ' | sort -u)" = ' 0 65534 1' ] || fail "outside it is not nobody's: $(cat "$T/out")"
+	! grep -E 'secret|root:' "$T/out" || fail "it read what only root may"
+	expect_status 1 "$CAPSULE" replay --bind "$T/own/program:/usr/bin/busybox" --bind "$T/own/dir:/mnt" "$T/nothing.cap" -- /usr/bin/busybox sh -c 'cat /mnt/file; ls -ln /mnt/file; rm /mnt/file; echo END'
+	grep -qx given "$T/out" && grep -qx END "$T/out" || fail "it does not see what it was given: $(cat "$T/out" "$T/err")"
+	grep -q '^-rw------- *1 0 *0 ' "$T/out" || fail "whose it is: $(cat "$T/out")"
+	[ "$(stat -c '%u %a' "$T/own/dir/file")" = '0 600' ] || fail "the host's file was changed"
+	[ ! -e /run/capsule/0 ] || fail "something is left: $(ls /run/capsule)"
+}
+
 # A device node of the root file system is not opened, not by root's guest either.
 # Of a machine whose root is the image a replay sees what belongs to the image, and where the program ran; no homes.
 case_homes() {

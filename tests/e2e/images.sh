@@ -233,6 +233,9 @@ case_files_of_the_image() {
 	rm -rf "$XDG_CACHE_HOME"
 	chmod -R a+rX "$T/arch"
 	replays_the_same f --images "$T/arch"
+	# root's replay, which is nobody's, reads what of the image only its root may
+	expect_status 0 "$CAPSULE" replay -q --images "$T/arch" "$T/f.cap"
+	same_bytes "$T/f.out" "$T/out" "root's replay" || fail "$(cat "$T/err")"
 	"$CAPSULE" images >/dev/null
 	(XDG_CACHE_HOME=$CACHE; expect_status 0 "$CAPSULE" images --verify; grep -q ': whole' "$T/out" || fail "the image was written to: $(cat "$T/out")")
 }
