@@ -117,6 +117,14 @@ static void tell(void *ctx, const struct bisect_step *s)
 	fputc('\n', stderr);
 }
 
+static void by_word(FILE *f, const char *option, const char *value)
+{
+	if (!value)
+		return;
+	fprintf(f, " --%s ", option);
+	text_shell(f, value);
+}
+
 /* What a person types to see the same. */
 static void by_hand(const struct line *l)
 {
@@ -140,14 +148,15 @@ static void by_hand(const struct line *l)
 		putc(':', f);
 		text_shell(f, b->binds[i][1]);
 	}
+	by_word(f, "image", l->o.run.image);
+	by_word(f, "rootfs", l->o.run.in ? NULL : l->o.run.rootfs);	/* an image's was found by run_settle() */
+	for (size_t i = 0; i < l->o.run.nimages; i++)
+		by_word(f, "images", l->o.run.images[i]);
 	if (l->timeout)
 		fprintf(f, " --timeout %s", l->timeout);
 	if (b->judge.allow_holes)
 		fputs(" --allow-holes", f);
-	if (b->judge.signature) {
-		fputs(" --signature ", f);
-		text_shell(f, b->judge.signature);
-	}
+	by_word(f, "signature", b->judge.signature);
 	putc(' ', f);
 	_cleanup_free_ char *file = realpath(b->file, NULL);
 	text_shell(f, file ? file : b->file);

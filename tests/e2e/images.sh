@@ -434,3 +434,38 @@ case_bind_and_prove() {
 	grep -q '^proved: 1 cured' "$T/out" "$T/err" || fail "$(cat "$T/out" "$T/err")"
 	expect_status 125 "$CAPSULE" verify --image "oci-archive:$T/p2.tar" --patch "$T/small/bin/prog:/bin/prog" "$T/p.cap"
 }
+
+# A program of an image: its first bad commit in that image and in another one, and its failure from less.
+limit_bisect_and_minimize=240
+case_bisect_and_minimize() {
+	needs_images
+	needs git
+	own_cache
+	storage_conf
+	local n first
+	git init -q "$T/repo"
+	for n in 1 2 3 4 5; do
+		printf '#!/bin/busybox sh\nwhile read -r word rest; do [ "$word" != bad ] || exit %d; done\necho commit %d\n' $((n > 3 ? 3 : 0)) $n >"$T/repo/prog"
+		git -C "$T/repo" add prog
+		git -C "$T/repo" -c user.name=a -c user.email=a@b commit -qm "commit $n"
+	done
+	first=$(git -C "$T/repo" rev-parse HEAD~1)
+	mkdir -p "$T/small/bin"
+	install -m 755 "$T/repo/prog" "$T/small/bin/prog"
+	build_small b:1 'CMD ["/bin/prog"]'
+	pod save -q --format oci-archive -o "$T/b1.tar" b:1 >/dev/null
+	build_small b:2 'ENV OTHER=1' 'CMD ["/bin/prog"]'
+	pod save -q --format oci-archive -o "$T/b2.tar" b:2 >/dev/null
+	{ seq 20; echo bad; seq 20; } >"$T/b.in"
+	RECORD_OPTS="--image containers-storage:localhost/b:1" record b
+	ended 3
+	pod_gone
+	for n in 1 2; do
+		expect_status 0 "$CAPSULE" bisect -q --no-cache --repo "$T/repo" --good HEAD~4 --build 'chmod 755 prog' --bind prog:/bin/prog --image "oci-archive:$T/b$n.tar" "$T/b.cap"
+		grep -q "^first bad commit: $first" "$T/out" && grep -qF -- "--image oci-archive:$T/b$n.tar" "$T/out" || fail "in image $n that is not the first bad commit: $(cat "$T/out" "$T/err")"
+	done
+	expect_status 0 "$CAPSULE" minimize -o "$T/less.cap" --image "oci-archive:$T/b2.tar" "$T/b.cap"
+	expect_status 1 "$CAPSULE" check --image "oci-archive:$T/b2.tar" "$T/less.cap"
+	n=$("$CAPSULE" show --events "$T/less.cap" | sed -n 's/.*\] read(0.* = \([0-9]*\)$/\1/p' | paste -sd+ | sed 's/^$/0/')
+	[ "$((n))" -lt 60 ] && [ "$((n))" -ge 4 ] || fail "of 106 bytes $((n)) are left"
+}
