@@ -159,7 +159,10 @@ static int enter(int flags, struct err *err)
 
 static int has_userns(struct err *err)
 {
-	return enter(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS, err);
+	int r = enter(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS, err);
+
+	/* An engine's filter may let them be made, and no use be made of them. */
+	return r == 0 && sethostname("capsule", 7) < 0 ? err_sys(err, errno, "setting a host name in them") : r;
 }
 
 static int has_overlay(struct err *err)
@@ -168,11 +171,12 @@ static int has_overlay(struct err *err)
 
 	if (r < 0)
 		return r;
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("tmpfs", "/tmp", "tmpfs", 0, NULL) < 0)
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("tmpfs", "/proc", "tmpfs", 0, NULL) < 0)
 		return err_sys(err, errno, "mounting a tmpfs in a user namespace");
-	if (mkdir("/tmp/upper", 0755) < 0 || mkdir("/tmp/work", 0755) < 0 || mkdir("/tmp/merged", 0755) < 0)
+	/* /proc is everywhere, and not needed here any more. */
+	if (mkdir("/proc/upper", 0755) < 0 || mkdir("/proc/work", 0755) < 0 || mkdir("/proc/merged", 0755) < 0)
 		return err_sys(err, errno, "mkdir");
-	if (mount("overlay", "/tmp/merged", "overlay", 0, "lowerdir=/usr,upperdir=/tmp/upper,workdir=/tmp/work,userxattr") < 0)
+	if (mount("overlay", "/proc/merged", "overlay", 0, "lowerdir=/usr,upperdir=/proc/upper,workdir=/proc/work,userxattr") < 0)
 		return err_sys(err, errno, "mounting an overlay over /usr in a user namespace");
 	return 0;
 }

@@ -133,8 +133,10 @@ static void pin(int cpu)
 
 static int set_names(const struct manifest *m, struct err *err)
 {
-	if (m->hostname && sethostname(m->hostname, strnlen(m->hostname, HOST_NAME_MAX)) < 0)
-		return err_sys(err, errno, "setting the host name");
+	if (m->hostname && sethostname(m->hostname, strnlen(m->hostname, HOST_NAME_MAX)) < 0) {
+		err_sys(err, errno, "setting the host name");
+		return userns_hint(err);
+	}
 	if (m->domainname && setdomainname(m->domainname, strnlen(m->domainname, HOST_NAME_MAX)) < 0)
 		return err_sys(err, errno, "setting the domain name");
 	return 0;

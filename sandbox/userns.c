@@ -62,7 +62,7 @@ int userns_hint(struct err *err)
 		mend = "namespaces are used up; raise user.max_user_namespaces and its sisters under /proc/sys/user";
 	if (!mend)
 		mend = "user namespaces are forbidden here (by a container, a chroot or a security module); "
-		       "run outside of it, or as root with --privileged";
+		       "run outside of it, or the container with --security-opt seccomp=unconfined";
 	snprintf(err->text + n, sizeof(err->text) - n, "; mend: %s", mend);
 	return -err->code;
 }

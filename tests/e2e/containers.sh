@@ -334,3 +334,35 @@ m = json.loads(sys.stdin.readline()); m = m.get("manifest", m); assert m["pid"] 
 	replay_once att --images "$T/att.tar"
 	answers_again att 15
 }
+
+# Inside of a container of this machine, without a right more than it has: doctor says what is missing and how to mend it, and a replay says no other;
+# with the mend it replays.  The container sees the machine's programs, and the capsule is bound into it.
+limit_replays_inside=240
+case_replays_inside() {
+	needs_containers
+	local user mounts=()
+	build_small shell:1 'RUN ["/bin/busybox", "mkdir", "-p", "/usr", "/etc", "/lib", "/lib64", "/sbin", "/c"]' 'CMD ["/bin/busybox", "true"]'
+	record date sh -c 'date +%N; id -u; echo in >/tmp/made; cat /tmp/made'
+	for user in usr bin lib lib64 sbin etc; do mounts+=(-v "/$user:/$user:ro"); done
+	inside() {	# inside OPTION... -- CMD...
+		local options=()
+		while [ "$1" != -- ]; do options+=("$1"); shift; done
+		shift
+		pod run --rm --network=none "${LIMITS[@]}" "${mounts[@]}" -v "$T:/c" -v "$BIN:/b:ro" "${options[@]}" localhost/shell:1 "$@"
+	}
+	chmod 777 "$T"
+	for user in root nobody; do
+		expect_status 4 inside --user "$user" -- /b/capsule doctor
+		sed -n '/^To replay/,$p' "$T/out" >"$T/missing"
+		grep -q '^  missing  user namespaces' "$T/missing" || fail "doctor of $user does not say what is missing: $(cat "$T/missing")"
+		grep -q 'mend: .*in a container: run it with --security-opt seccomp=unconfined' "$T/missing" || fail "doctor of $user says no mend: $(cat "$T/missing")"
+		expect_status 4 inside --user "$user" -- /b/capsule replay /c/date.cap
+		one_line 'host name: Operation not permitted' 'mend: ' 'seccomp=unconfined'
+
+		inside --user "$user" --security-opt seccomp=unconfined -- /b/capsule doctor >"$T/out" 2>"$T/err" || :
+		sed -n '/^To replay/,$p' "$T/out" >"$T/missing"
+		! grep '^  missing' "$T/missing" || fail "with the mend something is missing for $user: $(cat "$T/missing")"
+		expect_status 0 inside --user "$user" --security-opt seccomp=unconfined -- /b/capsule replay -q /c/date.cap
+		same_bytes "$T/date.out" "$T/out" "the replay by $user inside" || fail "$(cat "$T/err")"
+	done
+}
