@@ -26,7 +26,7 @@ DEMO_DEPS  := nginx-light curl util-linux procps
 TEST_DEPS  := $(DEMO_DEPS) dpkg-dev patch libxml2-utils python3-redis python3-psycopg2 redis-server redis-tools memcached apache2-bin postgresql dnsmasq-base openssl python3 nodejs libcmocka-dev strace musl-tools \
 	      busybox-static iproute2 libcap2-bin liburing-dev wrk g++ \
 	      nscd dbus libglib2.0-bin rsyslog gdb gcc-multilib bsdutils procps skopeo umoci podman buildah runc docker-registry \
-	      golang-go default-jdk-headless git wget perl libwww-perl ruby php-cli lua5.4 lua-socket sqlite3 rsync openssh-client openssh-server
+	      qemu-system-x86 cpio kmod golang-go default-jdk-headless git wget perl libwww-perl ruby php-cli lua5.4 lua-socket sqlite3 rsync openssh-client openssh-server
 
 all: $O/capsule
 

@@ -22,7 +22,6 @@ skip() { echo "$*"; exit 77; }
 needs_recording() { [ "$(id -u)" = 0 ] || skip "recording needs root"; }
 needs() { local c; for c; do command -v "$c" >/dev/null || skip "$c is not installed"; done; }
 
-
 # The whole case again in a network and mount namespace of its own, lo up: port 53 is free there, /etc can be covered.
 private_network() {
 	[ -n "${IN_PRIVATE_NETWORK:-}" ] && return
