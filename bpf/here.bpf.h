@@ -108,6 +108,7 @@ int on_here_task(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 	struct rec_here_task h = {};
 	struct rec_thread *t;
+	bool new;
 
 	if (!task || !is_here(task))
 		return 0;
@@ -119,10 +120,13 @@ int on_here_task(struct bpf_iter__task *ctx)
 	h.tid = number_of(task);
 	h.own_tid = own_number_of(task);
 	h.own_tgid = own_number_of(BPF_CORE_READ(task, group_leader));
-	if (thread_of(task)) {
+	t = thread_of(task);
+	new = !t;
+	if (t && level_of(t) != REC_NOTHING) {
 		h.known = 1;	/* its creator was followed already when it was made */
-	} else if ((t = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE))) {
-		__sync_fetch_and_add(&live, 1);
+	} else if (t || (t = bpf_task_storage_get(&threads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE))) {
+		__sync_fetch_and_add(&live, new);	/* of a scope that is no more, it was counted then */
+		t->gathered = 0;
 		t->tid = h.tid;
 		t->tgid = here_tgid;
 		t->scope = here_scope;

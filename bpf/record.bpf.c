@@ -184,6 +184,8 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 	if (nr >= SC_MAX)
 		return 0;
 	c.d = &sc_rows[nr & (SC_MAX - 1)];
+	if (c.d->fate == SC_CLOCK && level == REC_METADATA)	/* nothing is replayed from it: no reading is worth a record */
+		return 0;
 	if (c.d->fate == SC_CLOCK && give_clock(t, regs, nr, ret))
 		return 0;
 	c.t = t;

@@ -262,6 +262,11 @@ static void leave_task(void *ctx, const struct task *t)
 	struct armed *a = ctx;
 
 	map_take(&a->by_tid, t->tid, 0);
+	if (t->tid != t->tgid)
+		return;
+	guard_remove(a->guard, (pid_t)t->tgid);
+	if (a->patches)
+		patch_undo(a->patches, (pid_t)t->tgid);
 }
 
 /* Its number is not given again: threads of it may still be in the kernel's table. */

@@ -270,6 +270,13 @@ static unsigned int mend_marked(const struct patches *p, uint64_t *longest, bool
 	return mended;
 }
 
+void patch_undo(struct patches *p, pid_t pid)
+{
+	uint64_t ignored = 0;
+
+	mend_process(p, pid, &ignored);
+}
+
 void patches_undo(struct patches *p, uint64_t *longest)
 {
 	bool failed;

@@ -21,6 +21,8 @@ int patches_new(struct patches **ret, struct err *err);
  * @s NULL: it executes nothing.
  */
 int patch_apply(struct patches *p, pid_t pid, struct stopped *s, unsigned int *n, uint8_t at_random[16], struct err *err);
+/* The process gets its code back now; what it may not be stopped for in time has it with the others. */
+void patch_undo(struct patches *p, pid_t pid);
 /* Every process that has our mark gets its code back. @longest: the stops'. Frees @p; NULL is fine. */
 void patches_undo(struct patches *p, uint64_t *longest);
 

@@ -258,7 +258,7 @@ static int64_t boottime(void)
 static int arm(struct target *t, struct armed *a, const char *cgroup, const char *what, const struct policy *p, struct err *err)
 {
 	struct armed_what w = { .root = t->root, .cgroup = cgroup, .what = what, .rootfs = "/", .snapshot_limit = SNAPSHOT_LIMIT,
-				.causal = p->clocks == CLOCKS_CAUSAL, .event = on_event, .ctx = t };
+				.causal = t->causal, .event = on_event, .ctx = t };
 
 	t->requests = requests_new(on_request, t);
 	t->processes = calloc(1, sizeof(*t->processes));
@@ -273,13 +273,14 @@ static int arm(struct target *t, struct armed *a, const char *cgroup, const char
 	return armed_add(a, &t->scope, &w, err);
 }
 
-int target_arm(struct target **ret, struct armed *a, pid_t root, const char *cgroup, const char *what, const struct policy *p, struct err *err)
+int target_arm(struct target **ret, struct armed *a, pid_t root, const char *cgroup, const char *what, const struct policy *p, bool causal, struct err *err)
 {
 	struct target *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return err_set(err, ENOMEM, "out of memory");
 	t->root = root;
+	t->causal = causal;
 	if (arm(t, a, cgroup, what, p, err) < 0) {
 		target_free(t, a);
 		return -err->code;

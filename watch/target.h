@@ -29,6 +29,7 @@ struct target {
 	pid_t root;
 	int64_t armed_at;	/* CLOCK_BOOTTIME, ns: when levels were raised */
 	enum armed_level level;
+	bool causal;		/* its clocks are left alone */
 	int64_t metadata_until;	/* CLOCK_BOOTTIME, ns: what happened before was told without payload */
 	uint64_t lost_before;	/* records of the ring, when it was armed */
 	size_t npolicies;
@@ -43,8 +44,9 @@ struct target {
 	struct target *next;
 };
 
-/* What happens is fed by armed_look(). */
-int target_arm(struct target **ret, struct armed *a, pid_t root, const char *cgroup, const char *what, const struct policy *p, struct err *err);
+/* What happens is fed by armed_look(). @causal: clocks are left alone. */
+int target_arm(struct target **ret, struct armed *a, pid_t root, const char *cgroup, const char *what, const struct policy *p, bool causal,
+	       struct err *err);
 void target_free(struct target *t, struct armed *a);
 bool target_has(const struct target *t, const struct policy *p);
 int target_add_policy(struct target *t, const struct policy *p, struct err *err);

@@ -30,7 +30,7 @@
 
 #define MS 1000000ll
 #define SECOND (1000 * MS)
-enum { LOOK_EVERY = 20 };	/* ms: at the ring, without being woken */
+enum { LOOK_EVERY = 50 };	/* ms: at the ring, without being woken, as we are when an eighth of it is full */
 #define FIND_EVERY (500 * MS)	/* whom policies mean */
 #define ADJUST_EVERY (200 * MS)
 #define SWEEP_EVERY (5 * SECOND)
@@ -52,6 +52,7 @@ struct watch {
 	int64_t found, adjusted, swept, expired;
 	uint64_t told_lost;	/* records */
 	bool leave, reload;
+	bool waits;		/* a target has something that is to become a capsule */
 };
 
 __attribute__((format(printf, 2, 3)))
@@ -164,6 +165,7 @@ static void keep(struct watch *w, struct job *j, struct target *t, const struct 
 /* What has come together at the targets, as far as somebody is free to write it. */
 static void keep_all(struct watch *w)
 {
+	w->waits = false;
 	for (struct target *t = w->targets; t; t = t->next) {
 		size_t i = 0;
 
@@ -173,6 +175,7 @@ static void keep_all(struct watch *w)
 		t->nwaiting -= i;
 		w->result->suppressed += t->overflowed;
 		t->overflowed = 0;
+		w->waits |= t->nwaiting > 0;
 	}
 }
 
@@ -317,7 +320,21 @@ static void find_candidates(struct watch *w, struct surroundings *s, struct cand
 	}
 }
 
-static void arm(struct watch *w, pid_t pid, const struct policy *p, const struct surroundings *s)
+/* A capsule without payload is replayed by nobody: for it no clock reading is made a system call. */
+static bool needs_clocks(const struct policy *p)
+{
+	return p->clocks == CLOCKS_EXACT && p->capture.level == LEVEL_PAYLOAD;
+}
+
+static bool wants_clocks(const struct candidates *cs, pid_t pid)
+{
+	for (size_t i = 0; i < cs->n; i++)
+		if (cs->pids[i] == pid && needs_clocks(cs->policies[i]))
+			return true;
+	return false;
+}
+
+static void arm(struct watch *w, pid_t pid, const struct policy *p, const struct candidates *cs, const struct surroundings *s)
 {
 	char cgroup[4096], name[256], what[300];
 	struct err err = ERR_INIT;
@@ -328,7 +345,7 @@ static void arm(struct watch *w, pid_t pid, const struct policy *p, const struct
 		snprintf(what, sizeof(what), "container %s", name);
 	else
 		snprintf(what, sizeof(what), "pid %d", (int)pid);
-	if (target_arm(&t, w->armed, pid, container ? cgroup : NULL, what, p, &err) < 0) {
+	if (target_arm(&t, w->armed, pid, container ? cgroup : NULL, what, p, !wants_clocks(cs, pid), &err) < 0) {
 		if (err.code != ESRCH)
 			say(w, "%s: process %d is not watched: %s", p->name, (int)pid, err.text);
 		return;
@@ -336,6 +353,16 @@ static void arm(struct watch *w, pid_t pid, const struct policy *p, const struct
 	t->next = w->targets;
 	w->targets = t;
 	say(w, "%s: watching %s", p->name, what);
+}
+
+static void drop(struct watch *w, struct target *t)
+{
+	struct target **at = &w->targets;
+
+	while (*at != t)
+		at = &(*at)->next;
+	*at = t->next;
+	target_free(t, w->armed);
 }
 
 static void find(struct watch *w)
@@ -353,11 +380,14 @@ static void find(struct watch *w)
 	for (size_t i = 0; i < cs.n; i++) {
 		struct target *t = target_of(w, cs.pids[i]);
 
-		if (t && !target_has(t, cs.policies[i])) {
+		if (t && t->causal && !t->nwaiting && needs_clocks(cs.policies[i])) {
+			say(w, "%s: process %d is watched anew, with its clocks", cs.policies[i]->name, (int)t->root);
+			drop(w, t);
+		} else if (t && !target_has(t, cs.policies[i])) {
 			if (target_add_policy(t, cs.policies[i], &err) < 0)
 				say(w, "%s: %s", cs.policies[i]->name, err.text);
 		} else if (!t && !has_ancestor(&cs, cs.pids[i])) {
-			arm(w, cs.pids[i], cs.policies[i], s);
+			arm(w, cs.pids[i], cs.policies[i], &cs, s);
 		}
 	}
 	surroundings_free(s);
@@ -432,7 +462,8 @@ static void look_after(struct watch *w)
 {
 	int64_t now = now_of(CLOCK_BOOTTIME);
 
-	keep_all(w);
+	if (w->waits)
+		keep_all(w);
 	if (is_due(&w->adjusted, ADJUST_EVERY, now)) {
 		drop_ended(w);
 		for (struct target *t = w->targets; t; t = t->next) {
@@ -446,6 +477,7 @@ static void look_after(struct watch *w)
 		tell_lost(w);
 		for (struct target *t = w->targets; t; t = t->next)
 			target_sweep(t, w->armed);
+		w->waits = true;
 	}
 	if (is_due(&w->expired, EXPIRE_EVERY, now))
 		expire_all(w);
@@ -515,6 +547,7 @@ static void on_asked(void *ctx, const struct control_peer *who, const char *poli
 	for (struct target *t = w->targets; t; t = t->next)
 		if (target_has(t, p)) {
 			target_trigger(t, p);
+			w->waits = true;
 			n++;
 		}
 	note(w, "trigger", p->name, NULL, "uid", who->uid);
@@ -542,8 +575,10 @@ static void loop(struct watch *w)
 	while (!w->leave) {
 		int n = armed_look(w->armed);
 
+		w->waits |= n > 0;
 		look_after(w);
 		n += armed_rest(w->armed);
+		w->waits |= n > 0;
 		/* Hashes are for when nothing happens. */
 		if (poll(fds, 3, n == 0 && armed_idle(w->armed) ? 0 : LOOK_EVERY) < 0)
 			continue;

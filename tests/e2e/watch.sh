@@ -687,6 +687,42 @@ case_watch_reload() {
 	[ "$(capsules | wc -l)" = 2 ] || fail "$(capsules)"
 }
 
+# Clocks are calls only where a policy wants payload with them, and no longer than one does: no policy, its code is as it was, at once.
+case_watch_clocks() {
+	vdso_is() { state_of "$SERVICE" >"$T/now"; "$1" cmp -s <(grep ^vdso "$T/before") <(grep ^vdso "$T/now"); }
+	start_service
+	state_of "$SERVICE" >"$T/before"
+	policy fives "port: $PORT" request '{any: [{http.status: ">= 500"}]}'
+	cp "$T/policy.yaml" "$T/payload.yaml"
+	sed 's/level: payload/level: metadata/' "$T/payload.yaml" >"$T/metadata.yaml"
+	sed 's/port: [0-9]*/port: 1/' "$T/payload.yaml" >"$T/none.yaml"
+	cp "$T/metadata.yaml" "$T/policy.yaml"
+	start_watch
+	wait_long grep -q 'watching pid' "$T/watch.log"
+	vdso_is command || fail 'the clocks of a scope without payload are calls'
+	cp "$T/payload.yaml" "$T/policy.yaml"
+	kill -HUP "$WATCH"
+	wait_long grep -q 'watched anew' "$T/watch.log"
+	wait_long eval '[ "$(grep -c "watching pid" "$T/watch.log")" = 2 ]'
+	sleep 0.2
+	vdso_is not || fail 'the clocks are no calls'
+	get /fail >/dev/null
+	wait_long has_capsules 1
+	cp "$T/none.yaml" "$T/policy.yaml"
+	kill -HUP "$WATCH"
+	wait_long grep -q 'no longer watched: no policy' "$T/watch.log"
+	sleep 0.2
+	vdso_is command || fail 'nobody watches it, and its clocks are calls'
+	kill -0 "$WATCH" || fail "it has ended: $(cat "$T/watch.log")"
+	get /good >/dev/null
+	stop_watch
+	the_capsule clocks
+	"$CAPSULE" show --json "$T/clocks.cap" >"$T/show"
+	grep -q '"clocks":"exact"' "$T/show" || fail "show: $(cat "$T/show")"
+	shows_again clocks
+}
+not() { ! "$@"; }
+
 # Processes that come later are watched, too, each until its end.
 case_watch_comers() {
 	start_service
