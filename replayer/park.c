@@ -21,6 +21,7 @@
 
 enum { MAX_PARKED_FDS = 1024 };
 #define PATIENCE_NS 2000000000ull
+#define QUIET_NS 2000000ull	/* nothing was asked for so long: somebody may wait for a handler */
 #define INSIDE_NS 30000000ull	/* all sleep, and nothing was asked for so long: nobody inside is going to do it */
 
 struct parked {
@@ -176,6 +177,25 @@ static bool is_over(struct parked *p, bool given_up)
 	return poll(p->fds, p->nfds, 0) != 0;
 }
 
+/*
+ * A signal from inside that a handler is to take does not reach who waits for our answer.  What ends the wait may be what
+ * the handler does (it writes to a pipe of its own): so the call is made again behind it.
+ */
+static bool send_back(struct replay *r, struct parked *p)
+{
+	enum { ERESTARTNOINTR = 513 };	/* include/linux/errno.h */
+
+	if (p->t->exited || now_ns() - r->last_activity < QUIET_NS || !signal_is_pending(p->t))
+		return false;
+	task_kept(p->t, false);
+	if (!p->epolled)
+		p->t->again = p->c.nr + 1;	/* into the kernel; a set is asked by us */
+	p->c.cont = false;
+	p->c.ret = -ERESTARTNOINTR;
+	call_respond(r, &p->c);
+	return true;
+}
+
 /* Without anything to say it is the next recorded wait, or goes on into the kernel. */
 static void let_go(struct replay *r, struct parked *p, bool over)
 {
@@ -199,12 +219,13 @@ void park_look(struct replay *r)
 		struct parked *p = *at;
 		bool given_up = is_given_up(r, p, now), over = is_over(p, given_up);
 
-		if (!over && !given_up) {
+		if (!over && !given_up && !send_back(r, p)) {
 			at = &p->next;
 			continue;
 		}
 		*at = p->next;
-		let_go(r, p, over);
+		if (over || given_up)
+			let_go(r, p, over);
 		parked_free(r, p);
 	}
 }
