@@ -67,3 +67,32 @@ case_to_outside() {
 	replay_once outside -- perl -e 'kill 10, $ARGV[0]' 4194000
 	receipt outside miss_list | grep -q 'process 4194000 is outside' || fail "no miss: $(receipt outside miss_list)"
 }
+
+# Who waits for what his own handler does: when recorded the signal came before the wait, in the replay behind its begin.
+case_handler_ends_the_wait() {
+	needs python3
+	cat >"$T/wait.py" <<-'PY'
+		import os, select, signal, time
+		r, w = os.pipe()
+		os.set_blocking(w, False)
+		child = os.fork()
+		if child:
+		    sum(range(20000000))
+		    os.kill(child, signal.SIGTERM)
+		    print("ended with", os.waitpid(child, 0)[1], flush=True)
+		else:
+		    signal.signal(signal.SIGTERM, lambda *a: None)
+		    signal.set_wakeup_fd(w)
+		    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+		    print("read", os.read(0, 100), flush=True)
+		    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+		    print("ready", select.select([r], [], [], 30)[0] == [r], time.monotonic(), flush=True)
+		    os._exit(3)
+	PY
+	(sleep 4; echo late) | "$CAPSULE" record -q -o "$T/wait.cap" -- python3 "$T/wait.py" >"$T/wait.out" 2>"$T/wait.err" || fail "$(cat "$T/wait.err")"
+	echo 0 >"$T/wait.status"
+	chmod 644 "$T/wait.cap"
+	says wait '^ready True'
+	says wait '^ended with 768'
+	replays_the_same wait
+}
