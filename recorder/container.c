@@ -3,7 +3,9 @@
 
 #include "format/cleanup.h"
 #include "format/io.h"
+#include "recorder/engine_state.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -133,9 +135,70 @@ static int cgroup_of(pid_t pid, char out[PATH_MAX], struct err *err)
 	return out[0] ? 0 : err_set(err, ENOENT, "its first process (%d) is in no cgroup of its own", (int)pid);
 }
 
+/* The engine of the container with the digits @name that @pid is in, or NULL. */
+static const char *is_inside(const char *pid, const char *name)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[NAME_MAX + 32], id[CONTAINER_ID + 1], *save = NULL;
+	const char *engine = NULL;
+
+	snprintf(path, sizeof(path), "/proc/%s/cgroup", pid);
+	if (io_slurp(path, 1 << 20, &text, NULL) < 0)
+		return NULL;
+	for (char *line = strtok_r(text, "\n", &save); line && !engine; line = strtok_r(NULL, "\n", &save)) {
+		engine = engine_of_cgroup(line, id);
+		if (engine && strncmp(id, name, strlen(name)) != 0)
+			engine = NULL;
+	}
+	return engine;
+}
+
+static bool is_first(const char *pid)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[NAME_MAX + 32], *line;
+
+	snprintf(path, sizeof(path), "/proc/%s/status", pid);
+	if (io_slurp(path, 1 << 16, &text, NULL) < 0)
+		return false;
+	line = strstr(text, "\nNSpid:");
+	if (!line)
+		return false;
+	line[1 + strcspn(line + 1, "\n")] = 0;
+	line = strrchr(line, '\t');
+	return line && strcmp(line, "\t1") == 0;
+}
+
+/* No engine tells, but its processes' cgroups do: the first process of its pid namespace. */
+static bool find_by_cgroup(const char *name, struct found_container *ret)
+{
+	enum { DIGITS = 12 };	/* as engines print them */
+	struct dirent *d;
+	size_t n = strlen(name);
+
+	if (n < DIGITS || strspn(name, "0123456789abcdef") != n)
+		return false;
+	_cleanup_dir_ DIR *all = opendir("/proc");
+	while (all && (d = readdir(all))) {
+		const char *engine = d->d_name[0] >= '1' && d->d_name[0] <= '9' ? is_inside(d->d_name, name) : NULL;
+
+		if (!engine || !is_first(d->d_name))
+			continue;
+		*ret = (struct found_container){ .engine = engine, .pid = (pid_t)strtol(d->d_name, NULL, 10) };
+		return true;
+	}
+	return false;
+}
+
 int container_find(struct found_container *ret, const char *name, struct err *err)
 {
-	if (!ask_engines(name, ret))
-		return err_set(err, ENOENT, "neither podman nor docker nor nerdctl knows a running container of that name");
+	struct err why = ERR_INIT;
+
+	if (!ask_engines(name, ret) && engine_state_find(ret, "", name, &why) < 0) {
+		if (why.code != ENOENT)
+			return err_set(err, why.code, "%s", why.text);
+		if (!find_by_cgroup(name, ret))
+			return err_set(err, ENOENT, "neither podman, docker nor nerdctl, nor the files of docker and containerd, know a running container of that name");
+	}
 	return cgroup_of(ret->pid, ret->cgroup, err);
 }

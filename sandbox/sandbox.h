@@ -65,7 +65,7 @@ struct sandbox_spec {
 
 struct sandbox_place {
 	const char *path;	/* that the user named: a root file system, what is to be bound */
-	char at[32];		/* where that is from now on; "": where it was */
+	char at[40];		/* where that is from now on; "": where it was */
 };
 /*
  * The calling process (single-threaded), if it is root's, becomes nobody's for

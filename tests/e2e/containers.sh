@@ -320,6 +320,13 @@ case_attach_container() {
 	! grep -q 'image.*could not be found out' "$T/shown" || fail "show: $(cat "$T/shown")"
 	"$CAPSULE" show --json "$T/att.cap" | python3 -c 'import json, sys
 m = json.loads(sys.stdin.readline()); m = m.get("manifest", m); assert m["pid"] == 1 and m["ppid"] == 0, (m["pid"], m["ppid"])' || fail "its pids are not those inside"
+	# where no engine answers, its cgroup tells which it is
+	local id
+	id=$(pod inspect --format '{{.Id}}' att)
+	mkdir "$T/path"
+	expect_status 0 env PATH="$T/path" "$CAPSULE" attach -o "$T/id.cap" --container "${id:0:12}" --for 1s
+	"$CAPSULE" show "$T/id.cap" | grep "^container *podman ${id:0:12}" >/dev/null || fail "by its id: $("$CAPSULE" show "$T/id.cap")"
+	expect_status 125 env PATH="$T/path" "$CAPSULE" attach --container "${id:0:11}"
 	pod kill att >/dev/null && pod rm -f att >/dev/null
 	expect_status 125 "$CAPSULE" attach --container att
 	one_line att
