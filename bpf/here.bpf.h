@@ -112,11 +112,8 @@ int on_here_task(struct bpf_iter__task *ctx)
 
 	if (!task || !is_here(task))
 		return 0;
-	if (!started) {
-		started = 1;
-		root_dentry = (__u64)BPF_CORE_READ(task, fs, root.dentry);
-		root_mnt = (__u64)BPF_CORE_READ(task, fs, root.mnt);
-	}
+	started = 1;
+	begin_scope(here_scope, task);
 	h.tid = number_of(task);
 	h.own_tid = own_number_of(task);
 	h.own_tgid = own_number_of(BPF_CORE_READ(task, group_leader));

@@ -173,7 +173,7 @@ static __noinline int give_opened(struct call *c)
 	s.fmode = BPF_CORE_READ(f, f_mode);
 	s.how_flags = open_flags(t);
 	give_kernel(t, REC_ARG_STATE, 0, &s, sizeof(s));
-	w = find_path(path_in(f));
+	w = find_path(t, path_in(f));
 	if (!w)
 		return 0;
 	give_path(t, REC_ARG_OPENED, 0, w);

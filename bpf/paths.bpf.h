@@ -20,6 +20,7 @@ struct walk {
 	__u32 top;		/* where the topmost name begins */
 	bool outside;		/* of the scope's root */
 	bool done;
+	struct root root;	/* of the scope */
 	char path[REC_PATH_MAX + NAME_ROOM] __attribute__((aligned(8)));
 };
 struct {
@@ -45,7 +46,7 @@ static __always_inline long cross_mount(struct walk *w)
 	struct mount *m = mount_of(w->mnt), *parent = BPF_CORE_READ(m, mnt_parent);
 
 	if (parent == m) {
-		w->outside = root_dentry != 0;
+		w->outside = w->root.dentry != 0;
 		w->done = true;
 		return 1;
 	}
@@ -61,7 +62,7 @@ static long walk_step(__u32 i, struct walk **ctx)
 	struct vfsmount *mnt = w->mnt;
 	long n;
 
-	if ((__u64)dentry == root_dentry && (__u64)mnt == root_mnt) {
+	if ((__u64)dentry == w->root.dentry && (__u64)mnt == w->root.mnt) {
 		w->done = true;
 		return 1;
 	}
@@ -80,14 +81,16 @@ static long walk_step(__u32 i, struct walk **ctx)
 	return 0;
 }
 
-/* The path of @p, in the memory of this CPU; see struct rec_data. */
-static __always_inline struct walk *find_path(struct path *p)
+/* The path of @p below its scope's root, in the memory of this CPU; see struct rec_data. */
+static __always_inline struct walk *find_path(const struct rec_thread *t, struct path *p)
 {
-	__u32 zero = 0;
+	__u32 zero = 0, scope = t->scope;
 	struct walk *w = bpf_map_lookup_elem(&walks, &zero);
+	struct root *root = bpf_map_lookup_elem(&roots, &scope);
 
-	if (!w)
+	if (!w || !root)
 		return NULL;
+	w->root = *root;
 	w->len = 0;
 	w->top = 0;
 	w->outside = false;
@@ -120,7 +123,7 @@ __noinline int give_path_of(struct rec_thread *t, __u8 arg, __u16 index, __u64 p
 
 	if (!t || !path)
 		return 0;
-	w = find_path((struct path *)path);
+	w = find_path(t, (struct path *)path);
 	if (w)
 		give_path(t, arg, index, w);
 	return 0;

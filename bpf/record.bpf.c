@@ -306,8 +306,7 @@ static long inherit_fd(__u32 i, struct rec_thread **ctx)
 static __always_inline void start(struct rec_thread *t, struct task_struct *task)
 {
 	started = 1;
-	root_dentry = (__u64)BPF_CORE_READ(task, fs, root.dentry);
-	root_mnt = (__u64)BPF_CORE_READ(task, fs, root.mnt);
+	begin_scope(t->scope, task);
 	bpf_loop(1024, inherit_fd, &t, 0);
 }
 

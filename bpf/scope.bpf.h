@@ -22,7 +22,6 @@ __u64 lost;				/* samples that found no room */
 __s64 live;				/* threads of the scope */
 __u32 started;				/* the command's first exec has been seen */
 __u32 awake;				/* the recorder looks at the ring, or is about to; it resets this before it sleeps */
-__u64 root_dentry, root_mnt;		/* of the scope's root directory */
 __u32 inherited_files;			/* regular files among the inherited descriptors */
 __u32 covered;				/* files mounted over those of /proc or /sys have been opened */
 __u32 goroutines;			/* there are processes with some */
@@ -104,9 +103,30 @@ struct {
 	__type(value, __u32);
 } levels SEC(".maps");
 
+/* Their root directories, likewise: that of the first process of each; 0: it has none yet. */
+struct root {
+	__u64 dentry, mnt;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, REC_SCOPES);
+	__type(key, __u32);
+	__type(value, struct root);
+} roots SEC(".maps");
+
 static __always_inline struct rec_thread *thread_of(struct task_struct *task)
 {
 	return bpf_task_storage_get(&threads, task, 0, 0);
+}
+
+static __always_inline void begin_scope(__u32 scope, struct task_struct *task)
+{
+	struct root *root = bpf_map_lookup_elem(&roots, &scope);
+
+	if (!root || root->dentry)
+		return;
+	root->dentry = (__u64)BPF_CORE_READ(task, fs, root.dentry);
+	root->mnt = (__u64)BPF_CORE_READ(task, fs, root.mnt);
 }
 
 static __always_inline __u32 level_of(const struct rec_thread *t)

@@ -243,6 +243,8 @@ int observation_event(struct observation *o, const struct event *e, struct capsu
 {
 	switch (e->kind) {
 	case EV_CALL:
+		if (!e->task)
+			return 0;	/* how a connection was opened, before all this */
 		if (!o->begun && begin_here(o, err) < 0)
 			return -err->code;
 		return note_call(o, &e->call, rd, err);

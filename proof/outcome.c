@@ -321,7 +321,7 @@ static int gather(struct gathering *g, struct capsule_reader *rd, struct err *er
 	while (!bad && (r = capsule_next(rd, &e, err)) > 0) {
 		if (e.kind == EV_OBJECT)
 			bad = note_object(g, &e.object, err);
-		else if (e.kind == EV_CALL)
+		else if (e.kind == EV_CALL && e.task)	/* else before it */
 			bad = note_call(g, &e.call, e.time, rd, err);
 		else if (e.kind == EV_OUTPUT)
 			bad = add_file(g, &e.file, err);

@@ -8,12 +8,15 @@
 #include "recorder/again.h"
 #include "recorder/attach.h"
 #include "recorder/blind.h"
+#include "recorder/container.h"
 #include "recorder/files.h"
 #include "recorder/identity.h"
+#include "recorder/inside.h"
 #include "recorder/kernel.h"
 #include "recorder/map.h"
 #include "recorder/objects.h"
 #include "recorder/patch.h"
+#include "recorder/proc.h"
 #include "recorder/spawn.h"
 #include "recorder/tasks.h"
 
@@ -29,7 +32,8 @@ struct armed_scope {
 	struct record_opts opts;
 	struct attached *attached;
 	struct manifest *manifest;
-	char **argv, *cgroup, *what, *rootfs;
+	struct inside *inside;	/* its root directory is another than ours */
+	char **argv, *cgroup, *what;
 	pid_t pid;		/* opts' */
 	uint32_t number;
 	enum armed_level level;
@@ -175,27 +179,46 @@ static void scope_free(struct armed_scope *s)
 	free(s->argv);
 	free(s->cgroup);
 	free(s->what);
-	free(s->rootfs);
+	inside_free(s->inside);
 	free(s);
 }
 static void cleanup_scope(struct armed_scope **s) { scope_free(*s); }
+
+/* An image that can't be described is as one that is not known: a hole, and the replay has to be told one. */
+static int find_inside(struct armed_scope *s, const struct armed_what *w, struct err *err)
+{
+	const struct found_container *c = w->container;
+	struct err why = ERR_INIT;
+	char name[600];
+
+	if (!c && proc_same_root(w->root))
+		return 0;
+	if (c)
+		snprintf(name, sizeof(name), "%s %.500s", c->engine, c->name);
+	if (c && c->image[0] && inside_new(&s->inside, name, c->image, c->called[0] ? c->called : NULL, &why) == 0)
+		return inside_enter(s->inside, w->root, &s->opts, err);
+	if (inside_new(&s->inside, c ? name : w->what, NULL, NULL, err) < 0)
+		return -err->code;
+	return inside_enter(s->inside, w->root, &s->opts, err);
+}
 
 static int describe(struct armed_scope *s, const struct armed_what *w, struct err *err)
 {
 	s->pid = w->root;
 	s->argv = identity_argv(w->root);
 	s->what = strdup(w->what);
-	s->rootfs = strdup(w->rootfs);
-	s->cgroup = w->cgroup ? strdup(w->cgroup) : NULL;
+	s->cgroup = w->container ? strdup(w->container->cgroup) : NULL;
 	if (!s->argv || !s->argv[0])
 		return err_set(err, ESRCH, "process %d is gone, or was not started by a command", (int)w->root);
-	if (!s->what || !s->rootfs || (w->cgroup && !s->cgroup))
+	if (!s->what || (w->container && !s->cgroup))
 		return err_set(err, ENOMEM, "out of memory");
 	s->opts = (struct record_opts){
 		.attach = { .pids = &s->pid, .npids = 1, .cgroup = s->cgroup, .what = s->what, .causal = w->causal },
-		.watches = true, .argv = s->argv, .rootfs = s->rootfs, .snapshot_limit = w->snapshot_limit, .io_uring = true,
+		.watches = true, .argv = s->argv, .rootfs = "/", .snapshot_limit = w->snapshot_limit, .io_uring = true,
 	};
 	s->level = w->level;
+	if (find_inside(s, w, err) < 0)
+		return -err->code;
 	return identity_of(&s->manifest, w->root, &s->opts, err);
 }
 
@@ -244,8 +267,9 @@ int armed_add(struct armed *a, struct armed_scope **ret, const struct armed_what
 		return err_set(err, EMFILE, "more than %d scopes", REC_SCOPES - 1);
 	s->r.sink = w->event;
 	s->r.sink_ctx = w->ctx;
-	kernel_enter(a->kernel, s->number);
+	kernel_new_scope(a->kernel, s->number);
 	kernel_level(a->kernel, s->number, (uint32_t)w->level);
+	files_begin(&s->r);
 	if (attach_all(&s->attached, &s->r, a->kernel, w->root, err) < 0) {
 		kernel_level(a->kernel, s->number, ARMED_NOTHING);
 		return -err->code;
@@ -340,11 +364,18 @@ bool armed_has_object(const struct armed_scope *s, uint32_t object)
 	return object_is_there(&s->r, object);
 }
 
-void armed_sweep(struct armed *a, struct armed_scope *s, bool (*keep)(void *ctx, uint32_t object), void *ctx)
+void armed_look_into(struct armed *a, struct armed_scope *s)
 {
+	if (!armed_lives(s))
+		return;		/* who is there now has started it again */
 	kernel_enter(a->kernel, s->number);
 	attach_look(s->attached);
 	tasks_each(s->r.tasks, leave_if_gone, (void *[]){ a, s });
+}
+
+void armed_sweep(struct armed *a, struct armed_scope *s, bool (*keep)(void *ctx, uint32_t object), void *ctx)
+{
+	armed_look_into(a, s);
 	objects_sweep(&s->r, keep, ctx);
 }
 
@@ -378,6 +409,8 @@ uint64_t armed_files(struct armed_scope *s, struct capsule_writer *w, int64_t st
 	r->task = 0;
 	r->holes = 0;
 	r->broken = (struct err)ERR_INIT;
+	if (s->inside)
+		inside_tell(s->inside, r);
 	files_tell_late(r);
 	holes = r->holes;
 	*r = before;

@@ -23,11 +23,12 @@ struct armed_scope;
 
 enum armed_level { ARMED_PAYLOAD, ARMED_METADATA, ARMED_NOTHING };	/* enum rec_levels of bpf/record.h */
 
+struct found_container;
+
 struct armed_what {
 	pid_t root;		/* with its descendants ... */
-	const char *cgroup;	/* ... or all that is in this directory, of which it is the first; NULL: no cgroup */
+	const struct found_container *container;	/* ... or all that is in this one, of which it is the first; NULL: in none, as far as is known */
 	const char *what;	/* how the manifest calls it: "pid 7" */
-	const char *rootfs;	/* "/", or the directory that is the root of its files */
 	bool causal;		/* leave the vDSO alone */
 	uint64_t snapshot_limit;	/* bytes of a file that go into a capsule */
 	enum armed_level level;
@@ -49,6 +50,8 @@ void armed_set_level(struct armed *a, struct armed_scope *s, enum armed_level le
 bool armed_knows(const struct armed *a, pid_t tid);
 /* The scope that the thread is of, or NULL. */
 struct armed_scope *armed_scope_of(const struct armed *a, pid_t tid);
+/* Who came into its container otherwise than by a fork (podman exec) belongs to it. */
+void armed_look_into(struct armed *a, struct armed_scope *s);
 /* Does anybody of it live? */
 bool armed_lives(const struct armed_scope *s);
 

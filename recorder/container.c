@@ -4,6 +4,7 @@
 #include "format/cleanup.h"
 #include "format/io.h"
 #include "recorder/engine_state.h"
+#include "recorder/proc.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -70,26 +71,27 @@ static bool ask(const char *const argv[], char *text, size_t len)
 	return pid && WIFEXITED(status) && WEXITSTATUS(status) == 0 && text[0];
 }
 
-/* What an engine says of a container: its first process, its image's id, the image's name. */
+/* What an engine says of a container: its first process, its name, its image's id, the image's name. */
 static const struct {
 	const char *name, *format;
 	const char *image;	/* what leads skopeo(1) to the id; NULL: nothing does */
 	const char *called;	/* ... and to the name */
 } engines[] = {
-	{ "podman", "{{.State.Pid}} {{.Image}} {{.ImageName}}", "containers-storage:@", "containers-storage:" },
-	{ "docker", "{{.State.Pid}} {{.Image}} {{.Config.Image}}", "docker-daemon:", "docker-daemon:" },
-	{ "nerdctl", "{{.State.Pid}} {{.Image}} {{.Image}}", NULL, NULL },
+	{ "podman", "{{.State.Pid}} {{.Name}} {{.Image}} {{.ImageName}}", "containers-storage:@", "containers-storage:" },
+	{ "docker", "{{.State.Pid}} {{.Name}} {{.Image}} {{.Config.Image}}", "docker-daemon:", "docker-daemon:" },
+	{ "nerdctl", "{{.State.Pid}} {{.Name}} {{.Image}} {{.Image}}", NULL, NULL },
 };
 
 /* Names are the engine's own, a word each. */
 static bool understand(const char *text, size_t i, struct found_container *ret)
 {
-	char id[128] = "", name[256] = "";
+	char own[256] = "", id[128] = "", name[256] = "";
 	long pid = 0;
 
-	if (sscanf(text, "%ld %127s %255s", &pid, id, name) < 1 || pid <= 0 || pid > INT_MAX)
+	if (sscanf(text, "%ld %255s %127s %255s", &pid, own, id, name) < 2 || pid <= 0 || pid > INT_MAX)
 		return false;
 	*ret = (struct found_container){ .engine = engines[i].name, .pid = (pid_t)pid };
+	snprintf(ret->name, sizeof(ret->name), "%s", own[0] == '/' ? own + 1 : own);	/* docker has a slash before it */
 	if (!engines[i].image || !id[0])
 		return true;
 	snprintf(ret->image, sizeof(ret->image), "%s%s", engines[i].image, id);
@@ -114,13 +116,12 @@ static bool ask_engines(const char *name, struct found_container *ret)
 /* The longest of the paths in /proc/PID/cgroup that is a directory here: an engine need not use every hierarchy. */
 static int cgroup_of(pid_t pid, char out[PATH_MAX], struct err *err)
 {
-	_cleanup_free_ char *text = NULL;
-	char path[64], dir[PATH_MAX], *save = NULL;
+	_cleanup_free_ char *text = proc_cgroups(pid);
+	char dir[PATH_MAX], *save = NULL;
 	struct err ignored = ERR_INIT;
 	size_t longest = 1;
 
-	snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
-	if (io_slurp(path, 1 << 20, &text, NULL) < 0)
+	if (!text)
 		return err_set(err, ESRCH, "its first process (%d) is gone", (int)pid);
 	out[0] = 0;
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {

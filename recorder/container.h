@@ -14,10 +14,12 @@ int cgroup_dir(const char *path, char out[PATH_MAX], struct err *err);
 /* A running container, as its engine says: podman, docker, containerd (by nerdctl). */
 struct found_container {
 	const char *engine;
+	char name[256], id[65];	/* id "": not asked for */
 	pid_t pid;		/* of its first process */
 	char cgroup[PATH_MAX];	/* that one's directory */
 	char image[256], called[512];	/* see inside_new(); "": not known */
 };
+/* @name: or its id. */
 int container_find(struct found_container *ret, const char *name, struct err *err);
 
 #endif

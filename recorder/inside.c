@@ -5,6 +5,7 @@
 #include "format/io.h"
 #include "recorder/mountinfo.h"
 #include "recorder/proc.h"
+#include "recorder/state.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -424,4 +425,12 @@ int inside_enter(struct inside *in, pid_t pid, struct record_opts *o, struct err
 					    .workdir = "/" };
 	o->container = &in->container;
 	return 0;
+}
+
+void inside_tell(const struct inside *in, struct recording *r)
+{
+	if (!in->image)
+		emit_hole(r, "image", in->name, "which image the container is of could not be found out: a replay needs --rootfs", 1);
+	if (in->too_many)
+		emit_hole(r, "file", in->name, "so much was changed in the container before that not all of it is told from its image", 1);
 }

@@ -38,6 +38,9 @@ struct inside {
 int inside_new(struct inside **ret, const char *name, const char *image, const char *called, struct err *err);
 /* Its process @pid is there, with its root directory: @o is told of it. */
 int inside_enter(struct inside *in, pid_t pid, struct record_opts *o, struct err *err);
+/* What is not known of it becomes holes of @r. */
+struct recording;
+void inside_tell(const struct inside *in, struct recording *r);
 void inside_free(struct inside *in);	/* NULL is fine */
 
 /* What of the host's ids @id is in a map of user_namespaces(7). */

@@ -170,6 +170,14 @@ void kernel_enter(struct kernel *k, uint32_t scope)
 	k->skel->bss->here_scope = scope;
 }
 
+void kernel_new_scope(struct kernel *k, uint32_t scope)
+{
+	const struct { uint64_t dentry, mnt; } none = { 0 };	/* struct root */
+
+	bpf_map_update_elem(bpf_map__fd(k->skel->maps.roots), &scope, &none, BPF_ANY);
+	kernel_enter(k, scope);
+}
+
 void kernel_level(struct kernel *k, uint32_t scope, uint32_t level)
 {
 	bpf_map_update_elem(bpf_map__fd(k->skel->maps.levels), &scope, &level, BPF_ANY);

@@ -22,8 +22,9 @@ void kernel_free(struct kernel *k);	/* detaches; NULL is fine */
 int kernel_follow(struct kernel *k, pid_t pid, int pidfd, struct err *err);
 int kernel_attach(struct kernel *k, struct err *err);
 
-/* With record_opts.watches: who enters the scope from now on enters this one; what is told of it, enum rec_levels. */
+/* With record_opts.watches: who enters the scope from now on enters this one; a new one, whose root directory is its first process's; what is told of it, enum rec_levels. */
 void kernel_enter(struct kernel *k, uint32_t scope);
+void kernel_new_scope(struct kernel *k, uint32_t scope);
 void kernel_level(struct kernel *k, uint32_t scope, uint32_t level);
 
 /* ---- a process that runs already (and is stopped meanwhile) ---- */

@@ -93,6 +93,23 @@ bool proc_same_namespace(pid_t a, pid_t b, const char *which)
 	return of[0].st_ino == of[1].st_ino && of[0].st_dev == of[1].st_dev;
 }
 
+char *proc_cgroups(pid_t pid)
+{
+	char path[64], *text = NULL;
+
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
+	return io_slurp(path, 1 << 20, &text, NULL) < 0 ? NULL : text;
+}
+
+bool proc_same_root(pid_t pid)
+{
+	char path[64];
+	struct stat its, ours;
+
+	snprintf(path, sizeof(path), "/proc/%d/root", (int)pid);
+	return stat(path, &its) < 0 || stat("/", &ours) < 0 || (its.st_dev == ours.st_dev && its.st_ino == ours.st_ino);
+}
+
 /* ---- lists -------------------------------------------------------------------------- */
 
 static int add(pid_t **list, size_t *n, pid_t pid)

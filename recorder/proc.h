@@ -20,6 +20,10 @@ uint64_t proc_start_time(pid_t pid);
 uint32_t proc_own_number(pid_t pid);
 /* @which: "pid", "net", ... False also if that can't be told. */
 bool proc_same_namespace(pid_t a, pid_t b, const char *which);
+/* The text of /proc/PID/cgroup; NULL: it is gone, or no memory. */
+char *proc_cgroups(pid_t pid);
+/* Is its root directory ours? */
+bool proc_same_root(pid_t pid);
 bool proc_at_random(pid_t pid, uint8_t bytes[16]);
 
 /* What its descriptor leads to, as the kernel calls it; without " (deleted)". */

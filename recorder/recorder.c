@@ -251,15 +251,6 @@ static int begin(struct run *run, const struct record_opts *opts, struct err *er
 	return signals_take(&run->signals, err);
 }
 
-/* What is not known of a container that the scope is in. */
-static void tell_inside(struct recording *r, const struct inside *in)
-{
-	if (!in->image)
-		emit_hole(r, "image", in->name, "which image the container is of could not be found out: a replay needs --rootfs", 1);
-	if (in->too_many)
-		emit_hole(r, "file", in->name, "so much was changed in the container before that not all of it is told from its image", 1);
-}
-
 static int open_capsule(struct run *run, struct err *err)
 {
 	struct manifest *m = NULL;
@@ -274,7 +265,7 @@ static int open_capsule(struct run *run, struct err *err)
 	if (rc == 0 && run->r.opts->max_bytes)
 		capsule_writer_limit(run->r.w, run->r.opts->max_bytes);
 	if (rc == 0 && run->r.opts->inside)
-		tell_inside(&run->r, run->r.opts->inside);
+		inside_tell(run->r.opts->inside, &run->r);
 	return rc;
 }
 

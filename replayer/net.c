@@ -79,6 +79,8 @@ static void connect_to_peer(struct replay *r, struct call *c, struct live *l, co
 	/* A second connect() asks how the first one went. */
 	e = l->made ? 0 : peer_connect(r, l, rc && rc->object ? &r->live[rc->object] : l->id < r->rec->nobjects ? l : NULL, copy, &to);
 	c->ret = rc ? rc->call->ret : e;
+	if (!rc && (e == 0 || e == -EINPROGRESS))
+		opening_begins(r, l);
 	if (e < 0 && e != -EINPROGRESS && !l->rec->async_error)
 		miss(r, "no peer for %s: %s", outside_name(l->rec, name, sizeof(name)), strerror(-e));
 	r->v->served++;

@@ -694,5 +694,6 @@ void peers_free(struct replay *r)
 			close(r->live[i].fd);
 		free(r->live[i].content);
 		talk_free(&r->live[i]);
+		opening_free(&r->live[i]);
 	}
 }

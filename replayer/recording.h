@@ -132,6 +132,7 @@ struct rec_object {
 	uint32_t accepted;		/* the listener that it came from; 0: none */
 	bool managed;			/* goroutines use it */
 	bool here;			/* it was open already when the recorder came */
+	struct rec_opening *opening;	/* it is but how connections to that place were opened; NULL: it is one itself */
 	uint32_t user;			/* the task that used it first */
 	uint32_t exchanges;		/* answers: writes with something heard before them, and since the last one */
 	bool heard;			/* while that is counted */
@@ -141,6 +142,15 @@ struct rec_object {
 		uint32_t task, calls;
 	} *tallies;
 	size_t ntallies;
+};
+
+/* What was said on a connection to some place when it was opened, and answered, one behind the other. */
+enum { OPENING_EXCHANGES = 64 };
+struct rec_opening {
+	size_t n;
+	struct {
+		struct bytes asked, answer;
+	} exchanges[OPENING_EXCHANGES];
 };
 
 struct rec_clock {

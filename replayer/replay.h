@@ -26,6 +26,7 @@
  *	peers.c    the far ends: they say what they said, when it is due
  *	verdict.c  what was observed beside what was recorded
  *	script.c   which recorded connection a new one speaks for
+ *	opening.c  connections that were there are opened again
  *	talk.c     a kept connection on which changed code asks otherwise
  *	stack.c    where in the source a divergence comes from
  *	saved.c    what the run saw, kept as a capsule
@@ -197,6 +198,7 @@ struct live {
 	uint32_t turn;			/* writes made, of rec_call.turn */
 	int stand_in;			/* an empty file that the guest has in place of one of /proc; 0: none */
 	struct talk *talk;		/* what was asked and answered; NULL: nothing */
+	struct opening *opening;	/* it was opened here, and nothing of the record was said on it yet; NULL: it was */
 	bool unordered;			/* the tasks' writes came in another order than recorded */
 };
 
@@ -215,6 +217,7 @@ struct reaping;
 struct waiting;
 struct saved;
 struct talk;
+struct opening;
 
 struct replay {
 	struct recording *rec;
@@ -281,6 +284,7 @@ struct replay {
 	size_t nspare;			/* of SPARE_LIVES, behind the live ones of the recording's objects ... */
 	struct rec_object nobody[SPARE_LIVES];	/* ... which have nothing recorded */
 	bool stack_asked;		/* for the first divergence's stack */
+	bool openings;			/* there were some */
 	uint64_t remembered;		/* bytes of what was asked and answered */
 	struct saved *saved;		/* NULL: nobody asked for it */
 	const struct gtask *asking;	/* whose call is being answered */
@@ -498,6 +502,8 @@ bool content_again(struct replay *r, struct call *c, struct live *l);
 bool content_kept(struct replay *r, struct call *c, const char *path);
 
 /* ---- read.c, write.c ---- */
+/* What the call gives to its fd, out of the guest's memory; fresh memory. -errno. */
+int write_words(struct replay *r, struct call *c, uint8_t **data, size_t *len);
 /* Is @c, on @l (may be NULL), a read that does not wait, while there is nothing to be read? */
 bool looks_in_vain(const struct call *c, const struct live *l);
 void answer_read(struct replay *r, struct call *c);
@@ -737,6 +743,11 @@ struct live *script_continue(struct replay *r, struct live *l, const uint8_t *da
 bool script_is_next(const struct live *l, const uint8_t *data, size_t len);
 /* Is that one in the middle of something else yet, or has something else to say first? */
 bool script_is_early(struct replay *r, const struct live *l, const uint8_t *data, size_t len);
+/*
+ * @data is said on @l, which was opened anew: the connection of the recording, to the same place, on which that is said next.  What
+ * the guest has from @l it has from that one.  NULL: there is none.
+ */
+struct live *script_reopened(struct replay *r, struct live *l, const uint8_t *data, size_t len);
 /* The program begins with @data: the connection that it speaks for from now on. */
 struct live *script_choose(struct replay *r, struct live *l, const uint8_t *data, size_t len);
 /* What the guest has from @l it has from what is returned, which has nothing recorded; NULL: there were too many of them. */
@@ -771,6 +782,13 @@ bool talk_is_by_content(const struct live *l);
 void talk_hear(struct replay *r, struct live *l, const uint8_t *data, size_t len);
 void talk_move(struct live *from, struct live *to);
 void talk_free(struct live *l);
+
+/* ---- opening.c ---- */
+/* The guest has connected @l, which was connected when the recording began, or is one more to where it knows how that is opened. */
+void opening_begins(struct replay *r, struct live *l);
+/* Is the call about a connection that is being opened?  True: answered. */
+bool opening_answers(struct replay *r, struct call *c);
+void opening_free(struct live *l);
 
 /* ---- saved.c ---- */
 int saved_open(struct replay *r, struct err *err);

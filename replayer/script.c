@@ -203,7 +203,7 @@ struct live *script_more(struct replay *r, const uint8_t *addr, size_t len)
 	for (size_t i = 1; i < r->rec->nobjects; i++) {
 		struct live *l = &r->live[i];
 
-		if (script_is_outbound(l) && l->rec->connected && same_address(&l->rec->o->remote, addr, len))
+		if (script_is_outbound(l) && (l->rec->connected || l->rec->opening) && same_address(&l->rec->o->remote, addr, len))
 			return spare(r, l);
 	}
 	return NULL;
@@ -243,6 +243,23 @@ static struct live *for_that(struct replay *r, const struct live *l, const uint8
 			return x;
 	}
 	return NULL;
+}
+
+struct live *script_reopened(struct replay *r, struct live *l, const uint8_t *data, size_t len)
+{
+	struct live *x = script_is_next(l, data, len) ? l : NULL;
+
+	for (size_t i = 1; !x && i < r->rec->nobjects; i++)
+		if (r->live[i].rec->here && (r->live[i].opening || !r->live[i].bound) && script_is_outbound(&r->live[i]) &&
+		    same_far_end(&r->live[i], l) && script_is_next(&r->live[i], data, len))
+			x = &r->live[i];
+	if (!x || x == l)
+		return x;
+	if (!x->bound)
+		x->fd = -1;
+	change_places(r, l, x);
+	SWAP(x->opening, l->opening);
+	return x;
 }
 
 /* The object whose recorded connect leads to @l; 0: that was made. */

@@ -24,6 +24,7 @@
 #define NUMBER_SLACK (1u << 16)
 #define MAX_NUMBER (1u << 22)
 #define MAX_HOLES 4096		/* that are kept to be shown; all are counted */
+#define MAX_OPENINGS (16u << 20)	/* bytes, each time that some are added counted whole */
 #define MAX_CLOCKS 1024		/* ids, of a task */
 enum { FACTS = 16 << 10 };	/* bytes of a piece */
 
@@ -152,7 +153,7 @@ static void place_here(struct recording *r, struct rec_object *o)
 {
 	const struct ev_object *e = o->o;
 
-	if (e->kind != OBJ_SOCKET || (e->type & 0xf) != SOCK_STREAM || !e->local.len)
+	if (o->opening || e->kind != OBJ_SOCKET || (e->type & 0xf) != SOCK_STREAM || !e->local.len)
 		return;
 	o->listens |= !e->remote.len;
 	for (size_t i = 1; i < r->nobjects && e->remote.len && !o->accepted; i++) {
@@ -436,9 +437,61 @@ static void note_reaped(struct recording *r, struct rec_task *reaper, const stru
 	}
 }
 
+/* ---- openings ---------------------------------------------------------------------------- */
+
+static int append(struct recording_private *p, struct bytes *to, const struct ev_seg *s, struct err *err)
+{
+	uint8_t *both;
+
+	p->opening_bytes += to->len + s->len;
+	if (p->opening_bytes > MAX_OPENINGS)
+		return err_set(err, EBADMSG, "connections that were opened with so many bytes make no sense");
+	both = facts_room(p, to->len + s->len + 1);
+	if (!both)
+		return no_memory(err);
+	if (to->len)
+		memcpy(both, to->data, to->len);
+	memcpy(both + to->len, s->data, s->len);
+	*to = (struct bytes){ both, to->len + s->len };
+	return 0;
+}
+
+/* Something asked behind an answer begins the next exchange. */
+static int add_opening(struct recording_private *p, const struct ev_call *c, struct err *err)
+{
+	struct rec_object *o = c->obj ? object_of(p, c->obj, err) : NULL;
+	const struct ev_seg *s = NULL;
+	struct rec_opening *of;
+	bool asks;
+
+	if (c->nr >= SC_MAX || !o)
+		return err_set(err, EBADMSG, "a call of no task makes no sense");
+	asks = sc_table[c->nr].fate == SC_WRITE;
+	for (uint32_t i = 0; i < c->nsegs; i++)
+		if ((int)c->segs[i].arg == call_payload_arg(c->nr))
+			s = &c->segs[i];
+	of = o->opening ? o->opening : facts_room(p, sizeof(*of));
+	if (!of)
+		return no_memory(err);
+	if (!o->opening)
+		of->n = 0;
+	o->opening = of;
+	if (!s || !s->data || (!asks && sc_table[c->nr].fate != SC_READ))
+		return 0;
+	if (!of->n || (asks && of->exchanges[of->n - 1].answer.len)) {
+		if (of->n == OPENING_EXCHANGES)
+			return 0;
+		memset(&of->exchanges[of->n++], 0, sizeof(of->exchanges[0]));
+	}
+	return append(p, asks ? &of->exchanges[of->n - 1].asked : &of->exchanges[of->n - 1].answer, s, err);
+}
+
 static int add_call(struct recording_private *p, const struct event *e, struct err *err)
 {
 	const struct ev_call *c = &e->call;
+
+	if (is_opening(e))
+		return add_opening(p, c, err);
 	struct rec_task *t = task_of(p, e->task, err);
 	int fate;
 

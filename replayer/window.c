@@ -299,6 +299,8 @@ static int add_event(struct recording_private *p, const struct event *e, struct 
 		return 0;
 	if (!is_surveyed(&p->r, e))
 		return err_set(err, EBADMSG, "it changed while it was read");
+	if (is_opening(e))
+		return 0;
 	if (e->kind == EV_FORK) {
 		p->r.tasks[e->task].forks += !e->fork.goroutine;
 		return 0;

@@ -37,6 +37,7 @@ struct recording_private {
 	} *named;
 	size_t nnamed;
 	size_t tasks_room, objects_room;
+	uint64_t opening_bytes;
 	bool calls_seen;		/* the first call was: what came before is what an attached recorder found */
 	/* The window. */
 	struct piece *current;
@@ -73,6 +74,13 @@ void company_ends(struct recording_private *p, uint32_t process);
 void window_free(struct recording_private *p);
 
 /* ---- what both readings have to agree on ------------------------------------ */
+
+/* Nobody's call: what was said on a connection when it was opened, long before the recording. */
+static inline bool is_opening(const struct event *e)
+{
+	return e->kind == EV_CALL && !e->task;
+}
+
 
 /*
  * Of a program with goroutines: what its runtime does on its own threads, and how often somebody finds that nothing is

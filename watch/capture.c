@@ -271,6 +271,29 @@ static void tell_objects(struct making *m)
 	map_clear(&wanted);
 }
 
+/* What was said on connections when they were opened: nobody's calls, on objects of their own. */
+static void tell_opening(void *ctx, const struct event *e)
+{
+	_cleanup_free_ struct event *copy = keep_alone(e);
+	struct making *m = ctx;
+
+	if (!copy) {
+		err_set(&m->broken, ENOMEM, "out of memory");
+		return;
+	}
+	m->nthings += e->kind == EV_OBJECT;
+	copy->time = 0;
+	copy->task = 0;
+	if (e->kind == EV_OBJECT) {
+		copy->object.id = m->nthings;
+		copy->object.nfds = 0;
+	} else {
+		copy->call.obj = m->nthings;
+		copy->call.obj2 = 0;
+	}
+	write_out(m, copy);
+}
+
 /* ---- what happened --------------------------------------------------------------------------- */
 
 static void put_word(uint8_t *p, uint32_t v)
@@ -444,6 +467,7 @@ static int make(struct making *m, const char *path, struct captured *ret, struct
 	find_base(m);
 	tell_tasks(m);
 	tell_objects(m);
+	openings_each(m->c->openings, tell_opening, m);
 	tell_holes(m);
 	tell_events(m);
 	if (!m->broken.code)

@@ -5,6 +5,7 @@
 
 #include "recorder/armed.h"
 #include "watch/history.h"
+#include "watch/openings.h"
 #include "watch/policy.h"
 #include "watch/redact_copy.h"
 #include "watch/requests.h"
@@ -13,6 +14,7 @@ struct capture {
 	struct armed_scope *scope;
 	const struct history *history;
 	const struct requests *requests;
+	const struct openings *openings;
 	const struct request *request;	/* NULL: all of the history */
 	const char *limits;		/* for the manifest: "50 MiB" */
 	const char *ended;		/* why it does: at most 31 bytes; "all gone" where the program has ended */

@@ -7,6 +7,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -100,9 +101,30 @@ static void find_wait(struct choice *c, const struct history *h)
 	c->waiter = first ? first->task : 0;
 }
 
-static int count_others(struct choice *c, const struct history *h)
+/* Numbers of the events between which those who worked on it used an object. */
+struct use {
+	uint64_t from, to;
+};
+
+static int see_use(struct map *used, uint32_t object, uint64_t number)
 {
-	struct map used = { 0 };
+	struct use *u = map_get(used, object, 0);
+
+	if (u) {
+		u->to = number;
+		return 0;
+	}
+	u = malloc(sizeof(*u));
+	if (!u || map_put(used, object, 0, u) < 0) {
+		free(u);
+		return -ENOMEM;
+	}
+	*u = (struct use){ number, number };
+	return 0;
+}
+
+static int find_uses(struct choice *c, const struct history *h, struct map *used)
+{
 	struct history_at at;
 	const struct event *e;
 	int rc = 0;
@@ -114,13 +136,27 @@ static int count_others(struct choice *c, const struct history *h)
 		if (works(c, e->task) && is_others(c, e))
 			c->mixed++;
 		else if (works(c, e->task) && e->call.obj && sc_is_payload(sc_table[e->call.nr].fate))
-			rc = map_put(&used, e->call.obj, 0, c);
+			rc = see_use(used, e->call.obj, at.number);
 	}
+	return rc;
+}
+
+/* What others did on a connection of a pool before they put it back, or after they got it, is not mixed with what it did. */
+static int count_others(struct choice *c, const struct history *h)
+{
+	struct map used = { 0 };
+	struct history_at at;
+	const struct event *e;
+	const struct use *u;
+	int rc = find_uses(c, h, &used);
+
 	history_begin(&at, h);
 	while (rc == 0 && (e = history_each(&at)) && at.number <= c->to)
 		if (in_time(c, at.number) && e->kind == EV_CALL && !works(c, e->task) && sc_is_payload(sc_table[e->call.nr].fate) &&
-		    map_get(&used, e->call.obj, 0))
+		    (u = map_get(&used, e->call.obj, 0)) && u->from < at.number && at.number < u->to)
 			c->shared++;
+	for (size_t i = 0; i < used.room; i++)
+		free(used.slots[i].value);
 	map_clear(&used);
 	return rc;
 }

@@ -83,6 +83,19 @@ const struct policy *policies_find(const struct policies *p, const char *name)
 	return NULL;
 }
 
+bool policy_names_containers(const struct policy *p)
+{
+	return p->select.container.n || p->select.image.n;
+}
+
+bool policies_name_containers(const struct policies *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (policy_names_containers(&p->list[i]))
+			return true;
+	return false;
+}
+
 static void globs_clear(struct policy_globs *g)
 {
 	for (size_t i = 0; i < g->n; i++)

@@ -173,6 +173,9 @@ int policies_parse(struct policies **ret, const char *name, const char *text, si
 int policies_load(struct policies **ret, const char *path, struct err *err);
 void policies_free(struct policies *p);	/* NULL is fine */
 /* NULL: there is none of that name. */
+/* Does it select by what an engine knows of a container? */
+bool policy_names_containers(const struct policy *p);
+bool policies_name_containers(const struct policies *p);
 const struct policy *policies_find(const struct policies *p, const char *name);
 
 #define _cleanup_policies_ __attribute__((cleanup(cleanup_policies)))

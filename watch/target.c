@@ -4,6 +4,7 @@
 #include "watch/target.h"
 
 #include "format/sysdesc.h"
+#include "recorder/container.h"
 #include "recorder/map.h"
 
 #include <errno.h>
@@ -137,6 +138,7 @@ static void on_event(void *ctx, const struct event *e)
 
 	history_add(t->history, e);
 	requests_event(t->requests, e, number);
+	openings_event(t->openings, e, t->requests);
 	switch (e->kind) {
 	case EV_CALL:
 		if (conditions_may_fail(e))
@@ -255,14 +257,16 @@ static int64_t boottime(void)
 	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
 }
 
-static int arm(struct target *t, struct armed *a, const char *cgroup, const char *what, const struct policy *p, struct err *err)
+static int arm(struct target *t, struct armed *a, const struct found_container *c, const char *what, const struct policy *p, struct err *err)
 {
-	struct armed_what w = { .root = t->root, .cgroup = cgroup, .what = what, .rootfs = "/", .snapshot_limit = SNAPSHOT_LIMIT,
-				.causal = t->causal, .event = on_event, .ctx = t };
+	struct armed_what w = { .root = t->root, .container = c, .what = what, .snapshot_limit = SNAPSHOT_LIMIT, .causal = t->causal,
+				.event = on_event, .ctx = t };
 
 	t->requests = requests_new(on_request, t);
+	t->openings = openings_new();
 	t->processes = calloc(1, sizeof(*t->processes));
-	if (!t->requests || !t->processes)
+	t->cgroup = c ? strdup(c->cgroup) : NULL;
+	if (!t->requests || !t->openings || !t->processes || (c && !t->cgroup))
 		return err_set(err, ENOMEM, "out of memory");
 	if (history_new(&t->history, p->history.bytes, p->history.time, err) < 0 || target_add_policy(t, p, err) < 0)
 		return -err->code;
@@ -273,7 +277,8 @@ static int arm(struct target *t, struct armed *a, const char *cgroup, const char
 	return armed_add(a, &t->scope, &w, err);
 }
 
-int target_arm(struct target **ret, struct armed *a, pid_t root, const char *cgroup, const char *what, const struct policy *p, bool causal, struct err *err)
+int target_arm(struct target **ret, struct armed *a, pid_t root, const struct found_container *c, const char *what, const struct policy *p,
+	       bool causal, struct err *err)
 {
 	struct target *t = calloc(1, sizeof(*t));
 
@@ -281,7 +286,7 @@ int target_arm(struct target **ret, struct armed *a, pid_t root, const char *cgr
 		return err_set(err, ENOMEM, "out of memory");
 	t->root = root;
 	t->causal = causal;
-	if (arm(t, a, cgroup, what, p, err) < 0) {
+	if (arm(t, a, c, what, p, err) < 0) {
 		target_free(t, a);
 		return -err->code;
 	}
@@ -297,9 +302,11 @@ void target_free(struct target *t, struct armed *a)
 		armed_remove(a, t->scope);
 	target_drop_policies(t);
 	requests_free(t->requests);
+	openings_free(t->openings);
 	if (t->processes)
 		map_clear(t->processes);
 	free(t->processes);
+	free(t->cgroup);
 	history_free(t->history);
 	free(t);
 }

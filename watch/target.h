@@ -6,6 +6,7 @@
 #include "recorder/armed.h"
 #include "watch/conditions.h"
 #include "watch/history.h"
+#include "watch/openings.h"
 #include "watch/policy.h"
 #include "watch/requests.h"
 
@@ -25,8 +26,10 @@ struct target {
 	struct armed_scope *scope;	/* NULL while it is being armed */
 	struct history *history;
 	struct requests *requests;
+	struct openings *openings;
 	struct map *processes;	/* number of a task → that of its process's first one, as a pointer; those of the first process are not there */
 	pid_t root;
+	char *cgroup;		/* of its container; NULL: it is none */
 	int64_t armed_at;	/* CLOCK_BOOTTIME, ns: when levels were raised */
 	enum armed_level level;
 	bool causal;		/* its clocks are left alone */
@@ -44,9 +47,12 @@ struct target {
 	struct target *next;
 };
 
-/* What happens is fed by armed_look(). @causal: clocks are left alone. */
-int target_arm(struct target **ret, struct armed *a, pid_t root, const char *cgroup, const char *what, const struct policy *p, bool causal,
-	       struct err *err);
+/*
+ * What happens is fed by armed_look(). @c: the container that @root is the first process of; NULL: none that is known. @causal: clocks
+ * are left alone.
+ */
+int target_arm(struct target **ret, struct armed *a, pid_t root, const struct found_container *c, const char *what, const struct policy *p,
+	       bool causal, struct err *err);
 void target_free(struct target *t, struct armed *a);
 bool target_has(const struct target *t, const struct policy *p);
 int target_add_policy(struct target *t, const struct policy *p, struct err *err);

@@ -5,6 +5,7 @@
 
 #include "format/cleanup.h"
 #include "watch/audit.h"
+#include "watch/containers.h"
 #include "watch/control.h"
 #include "watch/jobs.h"
 #include "watch/limits.h"
@@ -45,6 +46,7 @@ struct watch {
 	struct control *control;
 	struct audit *audit;
 	struct target *targets;
+	struct containers *containers;
 	struct job jobs[JOBS];
 	sigset_t before;	/* the mask that was */
 	int signals;
@@ -125,7 +127,7 @@ static bool is_metadata(const struct target *t, const struct wanted *q)
 
 static int start_job(struct watch *w, struct job *j, struct target *t, const struct wanted *q, uint64_t bytes, struct err *err)
 {
-	struct capture c = { .scope = t->scope, .history = t->history, .requests = t->requests, .request = q->is_request ? &q->request : NULL,
+	struct capture c = { .scope = t->scope, .history = t->history, .requests = t->requests, .openings = t->openings, .request = q->is_request ? &q->request : NULL,
 			     .ended = q->gone ? "all gone" : q->why, .status = q->status, .metadata = is_metadata(t, q), .max_bytes = bytes, .policy = q->policy,
 			     .lost = armed_lost(w->armed) - t->lost_before };
 	char limits[64];
@@ -334,20 +336,37 @@ static bool wants_clocks(const struct candidates *cs, pid_t pid)
 	return false;
 }
 
-static void arm(struct watch *w, pid_t pid, const struct policy *p, const struct candidates *cs, const struct surroundings *s)
+/* Another process of a container that is watched already. */
+static bool came_into(struct watch *w, const struct found_container *c, const struct policy *p)
 {
-	char cgroup[4096], name[256], what[300];
+	struct err err = ERR_INIT;
+
+	for (struct target *t = w->targets; c && t; t = t->next)
+		if (t->cgroup && t->root == c->pid) {
+			armed_look_into(w->armed, t->scope);
+			if (!target_has(t, p) && target_add_policy(t, p, &err) < 0)
+				say(w, "%s: %s", p->name, err.text);
+			return true;
+		}
+	return false;
+}
+
+static void arm(struct watch *w, pid_t pid, const struct policy *p, const struct candidates *cs, struct surroundings *s)
+{
+	const struct found_container *c = select_container(p, pid, s);
 	struct err err = ERR_INIT;
 	struct target *t;
-	bool container = select_container(p, pid, s, cgroup, name);
+	char what[300];
 
-	if (container)
-		snprintf(what, sizeof(what), "container %s", name);
+	if (came_into(w, c, p))
+		return;
+	if (c)
+		snprintf(what, sizeof(what), "container %s", c->name);
 	else
 		snprintf(what, sizeof(what), "pid %d", (int)pid);
-	if (target_arm(&t, w->armed, pid, container ? cgroup : NULL, what, p, !wants_clocks(cs, pid), &err) < 0) {
+	if (target_arm(&t, w->armed, c ? c->pid : pid, c, what, p, !wants_clocks(cs, pid), &err) < 0) {
 		if (err.code != ESRCH)
-			say(w, "%s: process %d is not watched: %s", p->name, (int)pid, err.text);
+			say(w, "%s: %s is not watched: %s", p->name, what, err.text);
 		return;
 	}
 	t->next = w->targets;
@@ -368,7 +387,7 @@ static void drop(struct watch *w, struct target *t)
 static void find(struct watch *w)
 {
 	_cleanup_(candidates_free) struct candidates cs = { 0 };
-	struct surroundings *s = surroundings_look(w->policies);
+	struct surroundings *s = surroundings_look(w->containers);
 	struct err err = ERR_INIT;
 
 	if (!s)
@@ -496,6 +515,8 @@ static int open_stores(const struct policies *ps, struct err *err)
 /* What a policy asks for and this recorder does not do. */
 static void say_missing(struct watch *w)
 {
+	if (policies_name_containers(w->policies) && !rights_for_containers())
+		say(w, "containers can't be looked into: the recorder gave the right to up when no policy named any; start it again");
 	for (size_t i = 0; i < w->policies->n; i++) {
 		const struct policy *p = &w->policies->list[i];
 
@@ -626,6 +647,7 @@ static void end(struct watch *w)
 	audit_close(w->audit);
 	control_close(w->control);
 	limits_free(w->limits);
+	containers_free(w->containers);
 	policies_free(w->policies);
 	if (w->signals >= 0) {
 		close(w->signals);
@@ -656,10 +678,13 @@ int watch_run(const struct watch_opts *opts, struct watch_result *ret, struct er
 		return -err->code;
 	if (opts->socket && control_open(&w.control, opts->socket, w.policies->host.group, err) < 0)
 		return -err->code;
+	w.containers = containers_new();
+	if (!w.containers)
+		return err_set(err, ENOMEM, "out of memory");
 	if (armed_new(&w.armed, opts->ring, err) < 0)
 		return -err->code;
 	setpriority(PRIO_PROCESS, 0, -5);
-	if (rights_give_up(err) < 0)
+	if (rights_give_up(policies_name_containers(w.policies), err) < 0)
 		return -err->code;
 	note(&w, "start", NULL, opts->policies, "policies", w.policies->n);
 	say_missing(&w);

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections that were there when the recording began, as those in a pool.
+ * The program opens them again: in its start, or when work comes.  What it says
+ * on one first, before what was recorded, is an *opening*: a login, the choice
+ * of a database.  It is answered by what is asked, as connections to that place
+ * were answered when they were opened; the capsule has that if the recorder saw
+ * one.  Meanwhile the record is left alone: reads and waits on such a
+ * connection are the kernel's.
+ *
+ * With the first words that the record has next on a connection to that place,
+ * the program's becomes that one, whichever of the pool it was.
+ */
+#include <linux/types.h>
+
+#include "replayer/replay.h"
+
+#include "format/cleanup.h"
+#include "format/sysdesc.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+enum { ASKED_MAX = 1 << 16 };
+
+struct opening {
+	const struct rec_opening *as;	/* NULL: the capsule has none to that place */
+	size_t next;			/* exchange, by the record */
+	uint8_t *asked;			/* what the program says, as far as it is not answered */
+	size_t len;
+};
+
+void opening_free(struct live *l)
+{
+	if (!l->opening)
+		return;
+	free(l->opening->asked);
+	free(l->opening);
+	l->opening = NULL;
+}
+
+static const struct rec_opening *opening_of(const struct replay *r, const struct live *l)
+{
+	for (size_t i = 1; i < r->rec->nobjects; i++) {
+		const struct rec_object *o = &r->rec->objects[i];
+
+		if (o->opening && o->o && same_address(&o->o->remote, l->rec->o->remote.data, l->rec->o->remote.len))
+			return o->opening;
+	}
+	return NULL;
+}
+
+void opening_begins(struct replay *r, struct live *l)
+{
+	const struct rec_opening *as = opening_of(r, l);
+
+	if (!r->rec->attached || l->opening || !script_is_outbound(l) || !(l->rec->here || as))
+		return;
+	if (l->id < r->rec->nobjects && !l->rec->here)
+		return;		/* how it was opened is recorded */
+	l->opening = calloc(1, sizeof(*l->opening));
+	if (!l->opening)
+		return;
+	l->opening->as = as;
+	r->openings = true;
+}
+
+/* The words that the record has next: from here on the connection is the recorded one. */
+static bool is_over(struct replay *r, struct live *l, const uint8_t *data, size_t len)
+{
+	struct live *x = script_reopened(r, l, data, len);
+
+	if (x)
+		opening_free(x);
+	return x;
+}
+
+/* ---- what is asked ------------------------------------------------------------------ */
+
+/* The exchange that begins with @o's words, the next first; @whole: with all of them, and with no others. */
+static bool find(const struct opening *o, size_t *ret, bool *whole)
+{
+	for (size_t k = 0; o->as && k < o->as->n; k++) {
+		size_t i = (o->next + k) % o->as->n;
+		struct bytes asked = o->as->exchanges[i].asked;
+
+		if (asked.len < o->len || memcmp(asked.data, o->asked, o->len) != 0)
+			continue;
+		*ret = i;
+		*whole = asked.len == o->len;
+		return true;
+	}
+	return false;
+}
+
+static void answer(struct replay *r, struct live *l, size_t i)
+{
+	struct bytes said = l->opening->as->exchanges[i].answer;
+	char name[160];
+
+	/* What is said when a connection is opened is small beside a socket's buffer. */
+	if (said.len && send(l->fd, said.data, said.len, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)said.len)
+		miss(r, "%s: what it was told when it was opened could not be given whole", outside_name(l->rec, name, sizeof(name)));
+	l->opening->next = i + 1;
+	l->opening->len = 0;
+	r->v->served++;
+}
+
+static void no_answer(struct replay *r, struct live *l)
+{
+	char name[160], what[80];
+
+	escape(what, sizeof(what), l->opening->asked, l->opening->len < 32 ? l->opening->len : 32);
+	outside_name(l->rec, name, sizeof(name));
+	if (l->opening->as)
+		miss(r, "%s: \"%s\" was not asked when the connection was opened, and has no answer", name, what);
+	else
+		miss(r, "%s: the connection was opened before the recorder came: \"%s\", which opens it now, has no answer", name, what);
+	l->opening->len = 0;
+	if (l->fd >= 0)
+		shutdown(l->fd, SHUT_WR);
+}
+
+static bool add(struct opening *o, const uint8_t *data, size_t len)
+{
+	uint8_t *more;
+
+	if (o->len + len > ASKED_MAX || !(more = realloc(o->asked, o->len + len)))
+		return false;
+	o->asked = more;
+	memcpy(more + o->len, data, len);
+	o->len += len;
+	return true;
+}
+
+/* True: it is of the opening. */
+static bool asks(struct replay *r, const struct gtask *t, struct live *l, const uint8_t *data, size_t len)
+{
+	struct opening *o = l->opening;
+	bool starts = in_start_up(r, t), fresh = !o->len, whole, known;
+	size_t i;
+
+	if (fresh && !starts && is_over(r, l, data, len))
+		return false;
+	if (fresh && !o->as && script_request(data, len)) {
+		opening_free(l);	/* HTTP is answered by what is asked in any case */
+		return false;
+	}
+	if (!add(o, data, len))
+		return false;
+	known = find(o, &i, &whole);
+	if (known && whole)
+		answer(r, l, i);
+	if (known)
+		return true;
+	if (fresh && starts) {
+		o->len = 0;
+		if (is_over(r, l, data, len))
+			return false;
+		add(o, data, len);
+	}
+	no_answer(r, l);
+	return true;
+}
+
+static bool writes(struct replay *r, struct call *c, struct live *l)
+{
+	_cleanup_free_ uint8_t *data = NULL;
+	size_t len = 0;
+
+	if (write_words(r, c, &data, &len) < 0 || !len)
+		return false;
+	if (!asks(r, c->t, l, data, len))
+		return false;
+	c->ret = (int64_t)len;
+	return true;
+}
+
+/* ---- calls ----------------------------------------------------------------------------- */
+
+/* The connection that a call is about, and nothing else. */
+static struct live *about(struct replay *r, struct call *c)
+{
+	const struct sc_desc *d = &sc_table[c->nr];
+	struct pollfd p;
+	int fd = -1;
+
+	switch (d->fate) {
+	case SC_READ: case SC_WRITE: case SC_NET:
+		fd = (int)c->args[0];
+		break;
+	case SC_SERVE:
+		fd = d->fd ? (int)c->args[d->fd - 1] : -1;
+		break;
+	case SC_WAIT:
+		if ((c->nr == SYS_poll || c->nr == SYS_ppoll) && c->args[1] == 1 && guest_read(c->t->tid, c->args[0], &p, sizeof(p)) == 0)
+			fd = p.fd;
+		break;
+	}
+	return fd < 0 || c->nr == SYS_connect ? NULL : object_of_fd(r, c, fd, NULL, NULL);
+}
+
+bool opening_answers(struct replay *r, struct call *c)
+{
+	struct live *l;
+
+	if (!r->openings)
+		return false;
+	l = about(r, c);
+	if (!l || !l->opening)
+		return false;
+	r->asking = c->t;
+	c->t->blocked = false;
+	pace_forget(r, c->t);
+	c->t->limited = 0;
+	if (sc_table[c->nr].fate == SC_WRITE)
+		return writes(r, c, l);
+	call_go_on(c, false);
+	return true;
+}
