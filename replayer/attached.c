@@ -30,6 +30,7 @@
 #define MS 1000000ull
 #define LOOK_NS (2 * MS)	/* between two looks whether it is over */
 #define OVER_NS (20 * MS)	/* nothing asked for so long behind the last recorded word: it is over ... */
+#define ASTRAY_NS (5000 * MS)	/* ... or so long has done nothing that was recorded, once it had gone another way */
 #define BUSY_NS (100 * MS)	/* ... or something else than what was recorded so long */
 
 bool in_start_up(const struct replay *r, const struct gtask *t)
@@ -348,6 +349,16 @@ bool attached_has_ended(const struct replay *r)
 	return r->rec->attached && !capsule_end_is_open(r->rec->end) && r->done > 0;
 }
 
+/* A server that has gone another way and will not come back to what is left of the record goes on for ever. */
+static bool is_astray(struct replay *r, uint64_t now)
+{
+	if (r->v->matched != r->matched_then || !r->matched_since) {
+		r->matched_then = r->v->matched;
+		r->matched_since = now;
+	}
+	return (r->v->first.set || r->v->misses.count) && now - r->matched_since > ASTRAY_NS;
+}
+
 bool attached_is_over(struct replay *r)
 {
 	uint64_t now = now_ns();
@@ -360,6 +371,8 @@ bool attached_is_over(struct replay *r)
 		alive |= !t->exited;
 	if (!alive)
 		return capsule_end_is_open(r->rec->end) || r->done;
+	if (is_astray(r, now))
+		return true;
 	if (r->rec->tasks[1].exited || !is_said(r))
 		return false;
 	if (!r->said_since)

@@ -400,6 +400,16 @@ static const struct rec_call *waits_on(const struct question *q, const struct gt
 	return rc && same_call(q->r, q->c, rc, q->l, q->kind) ? rc : NULL;
 }
 
+void match_skip(struct replay *r, struct gtask *t, uint32_t order)
+{
+	const struct rec_call *rc;
+
+	for (; t->rec && (rc = task_call(t->rec, t->cursor)) && rc->order < order; t->cursor++) {
+		signals_pass(r, t);
+		r->v->unused++;
+	}
+}
+
 const struct rec_call *match_call(struct replay *r, struct call *c, const struct live *l,
 				  const struct socket_kind *kind)
 {

@@ -38,13 +38,16 @@ bool same_address(const struct bytes *a, const uint8_t *b, size_t len)
 	return n >= 2 && memcmp(a->data, b, n) == 0;
 }
 
-/* Changed code may connect in another order: the first recorded connection to the same address that nobody has. */
-static struct live *connection_to(struct replay *r, const uint8_t *addr, size_t len)
+/*
+ * Changed code may connect in another order: the first recorded connection to the same address that nobody has. What was made while
+ * it was recorded is not for the start.
+ */
+static struct live *connection_to(struct replay *r, const uint8_t *addr, size_t len, bool start_up)
 {
 	for (size_t i = 1; i < r->rec->nobjects; i++) {
 		struct live *l = &r->live[i];
 
-		if (!l->bound && !l->rec->inner && l->rec->o && l->rec->o->kind == OBJ_SOCKET && !l->rec->o->nfds &&
+		if (!l->bound && (!start_up || l->rec->here) && !l->rec->inner && l->rec->o && l->rec->o->kind == OBJ_SOCKET && !l->rec->o->nfds &&
 		    (l->rec->connected || (l->rec->o->type & 0xf) != SOCK_STREAM) &&
 		    l->rec->o->remote.len && same_address(&l->rec->o->remote, addr, len))
 			return l;
@@ -168,7 +171,7 @@ static void answer_connect(struct replay *r, struct call *c)
 		return;
 	}
 	if (!rc && !l && !c->t->goroutine)	/* another one will be made of what it says: script_continue() */
-		l = connection_to(r, addr, len);
+		l = connection_to(r, addr, len, in_start_up(r, c->t));
 	if (!rc && !l)
 		l = script_more(r, addr, len);
 	if (!l) {

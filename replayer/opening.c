@@ -29,7 +29,9 @@ enum { ASKED_MAX = 1 << 16 };
 
 struct opening {
 	const struct rec_opening *as;	/* NULL: the capsule has none to that place */
-	size_t next;			/* exchange, by the record */
+	uint8_t given[OPENING_EXCHANGES];	/* exchanges, as they were asked for */
+	size_t n;
+	bool worked;			/* somebody asked who was not starting */
 	uint8_t *asked;			/* what the program says, as far as it is not answered */
 	size_t len;
 };
@@ -70,13 +72,39 @@ void opening_begins(struct replay *r, struct live *l)
 }
 
 /* The words that the record has next: from here on the connection is the recorded one. */
-static bool is_over(struct replay *r, struct live *l, const uint8_t *data, size_t len)
+static bool is_over(struct replay *r, struct gtask *t, struct live *l, const uint8_t *data, size_t len)
 {
 	struct live *x = script_reopened(r, l, data, len);
 
-	if (x)
-		opening_free(x);
-	return x;
+	if (!x)
+		return false;
+	opening_free(x);
+	if (!x->rec->here)	/* it was opened when it was recorded; here it is already */
+		match_skip(r, t, object_out_order(x->rec, x->out_part));
+	return true;
+}
+
+bool opening_asked(const struct live *l, size_t i, struct bytes *ret)
+{
+	const struct opening *o = l->opening;
+
+	if (!o || i >= o->n)
+		return false;
+	*ret = o->as->exchanges[o->given[i]].asked;
+	return true;
+}
+
+void openings_end(struct replay *r)
+{
+	char name[160];
+
+	for (size_t i = 1; i < r->rec->nobjects + r->nspare; i++) {
+		const struct live *l = &r->live[i];
+
+		if (l->opening && l->opening->worked && l->opening->n)
+			miss(r, "%s: a connection more than recorded was opened, and answered as others were when they were opened",
+			     outside_name(l->rec, name, sizeof(name)));
+	}
 }
 
 /* ---- what is asked ------------------------------------------------------------------ */
@@ -85,7 +113,7 @@ static bool is_over(struct replay *r, struct live *l, const uint8_t *data, size_
 static bool find(const struct opening *o, size_t *ret, bool *whole)
 {
 	for (size_t k = 0; o->as && k < o->as->n; k++) {
-		size_t i = (o->next + k) % o->as->n;
+		size_t i = ((o->n ? o->given[o->n - 1] + 1u : 0) + k) % o->as->n;
 		struct bytes asked = o->as->exchanges[i].asked;
 
 		if (asked.len < o->len || memcmp(asked.data, o->asked, o->len) != 0)
@@ -97,7 +125,7 @@ static bool find(const struct opening *o, size_t *ret, bool *whole)
 	return false;
 }
 
-static void answer(struct replay *r, struct live *l, size_t i)
+static void answer(struct replay *r, struct live *l, size_t i, bool starts)
 {
 	struct bytes said = l->opening->as->exchanges[i].answer;
 	char name[160];
@@ -105,8 +133,10 @@ static void answer(struct replay *r, struct live *l, size_t i)
 	/* What is said when a connection is opened is small beside a socket's buffer. */
 	if (said.len && send(l->fd, said.data, said.len, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)said.len)
 		miss(r, "%s: what it was told when it was opened could not be given whole", outside_name(l->rec, name, sizeof(name)));
-	l->opening->next = i + 1;
+	if (l->opening->n < OPENING_EXCHANGES)
+		l->opening->given[l->opening->n++] = (uint8_t)i;
 	l->opening->len = 0;
+	l->opening->worked |= !starts;
 	r->v->served++;
 }
 
@@ -138,13 +168,13 @@ static bool add(struct opening *o, const uint8_t *data, size_t len)
 }
 
 /* True: it is of the opening. */
-static bool asks(struct replay *r, const struct gtask *t, struct live *l, const uint8_t *data, size_t len)
+static bool asks(struct replay *r, struct gtask *t, struct live *l, const uint8_t *data, size_t len)
 {
 	struct opening *o = l->opening;
 	bool starts = in_start_up(r, t), fresh = !o->len, whole, known;
 	size_t i;
 
-	if (fresh && !starts && is_over(r, l, data, len))
+	if (fresh && !starts && is_over(r, t, l, data, len))
 		return false;
 	if (fresh && !o->as && script_request(data, len)) {
 		opening_free(l);	/* HTTP is answered by what is asked in any case */
@@ -154,12 +184,12 @@ static bool asks(struct replay *r, const struct gtask *t, struct live *l, const 
 		return false;
 	known = find(o, &i, &whole);
 	if (known && whole)
-		answer(r, l, i);
+		answer(r, l, i, starts);
 	if (known)
 		return true;
 	if (fresh && starts) {
 		o->len = 0;
-		if (is_over(r, l, data, len))
+		if (is_over(r, t, l, data, len))
 			return false;
 		add(o, data, len);
 	}

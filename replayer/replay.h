@@ -251,6 +251,7 @@ struct replay {
 	int done;			/* what sandbox_wait() said */
 	bool given_up;
 	bool over;			/* of an attached recording: all of it has been */
+	uint64_t matched_then, matched_since;	/* likewise calls that were in the record, and since when there are no more */
 	uint64_t said_since, said_looked;	/* all that was recorded is said and answered since then; looked at last */
 	uint64_t random_seed[4];
 	struct parked *parked;
@@ -360,6 +361,8 @@ void tasks_free(struct replay *r);
 struct socket_kind { int family, type, protocol; };
 const struct rec_call *match_call(struct replay *r, struct call *c, const struct live *l,
 				  const struct socket_kind *kind);
+/* @t does not make its recorded calls before event @order: it had no need to. */
+void match_skip(struct replay *r, struct gtask *t, uint32_t order);
 struct question {
 	struct replay *r;
 	const struct call *c;
@@ -788,6 +791,10 @@ void talk_free(struct live *l);
 void opening_begins(struct replay *r, struct live *l);
 /* Is the call about a connection that is being opened?  True: answered. */
 bool opening_answers(struct replay *r, struct call *c);
+/* What was asked the @i-th time to open @l here; false: no more. */
+bool opening_asked(const struct live *l, size_t i, struct bytes *ret);
+/* Connections of which no word was recorded, though work was asked on them, are misses. */
+void openings_end(struct replay *r);
 void opening_free(struct live *l);
 
 /* ---- saved.c ---- */

@@ -245,13 +245,43 @@ static struct live *for_that(struct replay *r, const struct live *l, const uint8
 	return NULL;
 }
 
+/*
+ * @x was opened when it was recorded, as @l was here, and then @data was said: it goes on from there.  What was said to open it are
+ * the words that @l was opened with.
+ */
+static bool goes_on_behind(struct replay *r, struct live *x, const struct live *l, const uint8_t *data, size_t len)
+{
+	const struct rec_arrival *a;
+	const struct bytes *b;
+	uint64_t bytes = 0;
+	size_t n = 0;
+
+	if (x->bound || x->rec->here || !x->rec->connected)
+		return false;
+	for (struct bytes asked; opening_asked(l, n, &asked); n++) {
+		b = recording_out_at(r->rec, x->rec, n);
+		if (!b || b->len != asked.len || memcmp(b->data, asked.data, b->len) != 0)
+			return false;
+		bytes += b->len;
+	}
+	b = recording_out_at(r->rec, x->rec, n);
+	if (!b || !begin_alike(*b, data, len))
+		return false;
+	x->out_part = x->turn = (uint32_t)n;
+	x->out_bytes = bytes;
+	while ((a = object_arrival(x->rec, x->heard)) && a->order < object_out_order(x->rec, n))
+		x->released = x->wanted = ++x->heard;
+	return true;
+}
+
 struct live *script_reopened(struct replay *r, struct live *l, const uint8_t *data, size_t len)
 {
 	struct live *x = script_is_next(l, data, len) ? l : NULL;
 
 	for (size_t i = 1; !x && i < r->rec->nobjects; i++)
-		if (r->live[i].rec->here && (r->live[i].opening || !r->live[i].bound) && script_is_outbound(&r->live[i]) &&
-		    same_far_end(&r->live[i], l) && script_is_next(&r->live[i], data, len))
+		if (script_is_outbound(&r->live[i]) && same_far_end(&r->live[i], l) &&
+		    ((r->live[i].rec->here && (r->live[i].opening || !r->live[i].bound) && script_is_next(&r->live[i], data, len)) ||
+		     goes_on_behind(r, &r->live[i], l, data, len)))
 			x = &r->live[i];
 	if (!x || x == l)
 		return x;

@@ -183,6 +183,7 @@ void verdict_end(struct replay *r)
 {
 	struct verdict *v = r->v;
 
+	openings_end(r);
 	for (size_t i = 1; i < r->rec->nobjects; i++) {
 		struct live *l = &r->live[i];
 		char name[160], expected[160];

@@ -3,6 +3,7 @@
 
 #include "watch/openings.h"
 
+#include "format/payload.h"
 #include "format/sysdesc.h"
 #include "watch/keep.h"
 #include "watch/requests.h"
@@ -60,6 +61,42 @@ static bool same_far_end(const struct opening *a, const struct opening *b)
 	return x->len == y->len && memcmp(x->data, y->data, x->len) == 0;
 }
 
+static bool is_write(const struct event *e)
+{
+	return sc_table[e->call.nr].fate == SC_WRITE;
+}
+
+/* The place of @o's @k-th write among its calls; n: it has not so many. */
+static size_t write_at(const struct opening *o, size_t k)
+{
+	size_t i = 0;
+
+	while (i < o->n && (!is_write(o->calls[i]) || k--))
+		i++;
+	return i;
+}
+
+static const struct ev_seg *words(const struct event *e)
+{
+	return e->call.nsegs && call_payload_arg(e->call.nr) >= 0 ? call_seg(&e->call, (uint8_t)call_payload_arg(e->call.nr)) : NULL;
+}
+
+/* What two connections to one place begin with alike is how they are opened; what comes behind was asked for somebody's work. */
+static void cut(struct opening *o, const struct opening *other)
+{
+	size_t k = 0, at, its;
+
+	while ((at = write_at(o, k)) < o->n && (its = write_at(other, k)) < other->n) {
+		const struct ev_seg *a = words(o->calls[at]), *b = words(other->calls[its]);
+
+		if (!a || !b || a->len != b->len || !a->data || !b->data || memcmp(a->data, b->data, a->len) != 0)
+			break;
+		k++;
+	}
+	while (k && o->n > at)
+		free(o->calls[--o->n]);
+}
+
 /* It is over: kept in the place of the last one to the same address. */
 static void end(struct openings *os, struct opening *o)
 {
@@ -74,6 +111,8 @@ static void end(struct openings *os, struct opening *o)
 	if (o->answered && !to)
 		to = &os->kept[os->oldest_kept++ % OPENINGS];
 	if (to) {
+		if (to->object && same_far_end(to, o))
+			cut(o, to);
 		clear(to);
 		*to = *o;
 		*o = (struct opening){ 0 };
