@@ -24,7 +24,8 @@
 #define NUMBER_SLACK (1u << 16)
 #define MAX_NUMBER (1u << 22)
 #define MAX_HOLES 4096		/* that are kept to be shown; all are counted */
-#define MAX_OPENINGS (16u << 20)	/* bytes, each time that some are added counted whole */
+#define MAX_OPENINGS_OF 1024	/* connections ... */
+#define MAX_OPENINGS (16u << 20)	/* ... and bytes, each time that some are added counted whole */
 #define MAX_CLOCKS 1024		/* ids, of a task */
 enum { FACTS = 16 << 10 };	/* bytes of a piece */
 
@@ -464,12 +465,14 @@ static int add_opening(struct recording_private *p, const struct ev_call *c, str
 	struct rec_opening *of;
 	bool asks;
 
-	if (c->nr >= SC_MAX || !o)
+	if (c->nr >= SC_MAX || !o || !p->r.attached || p->calls_seen)
 		return err_set(err, EBADMSG, "a call of no task makes no sense");
 	asks = sc_table[c->nr].fate == SC_WRITE;
 	for (uint32_t i = 0; i < c->nsegs; i++)
 		if ((int)c->segs[i].arg == call_payload_arg(c->nr))
 			s = &c->segs[i];
+	if (!o->opening && p->nopenings++ == MAX_OPENINGS_OF)
+		return err_set(err, EBADMSG, "so many connections that were opened before make no sense");
 	of = o->opening ? o->opening : facts_room(p, sizeof(*of));
 	if (!of)
 		return no_memory(err);

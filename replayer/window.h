@@ -38,6 +38,7 @@ struct recording_private {
 	size_t nnamed;
 	size_t tasks_room, objects_room;
 	uint64_t opening_bytes;
+	unsigned int nopenings;
 	bool calls_seen;		/* the first call was: what came before is what an attached recorder found */
 	/* The window. */
 	struct piece *current;
