@@ -270,8 +270,8 @@ bool start_up_accepts(struct replay *r, struct call *c, struct live *listener)
 	client = clients_come(r) ? client_to_come(r, listener) : NULL;
 	if (client && takes_client(r, c->t, client) && accept_client(r, c, listener))
 		return true;
-	/* Who only looks finds nobody: who comes now comes to those that have begun. */
-	if (!is_nonblocking(c))
+	/* Who only looks finds nobody: who comes now comes to those that have begun. Goroutines begin with that. */
+	if (c->t->goroutine || !is_nonblocking(c))
 		return false;
 	c->ret = -EAGAIN;
 	return true;
@@ -338,7 +338,7 @@ static bool is_said(const struct replay *r)
 
 bool attached_is_lost(const struct replay *r)
 {
-	for (const struct gtask *t = r->tasks; t; t = t->next)
+	for (const struct gtask *t = r->tasks; t; t = next_player(r, t))
 		if (t->rec)
 			return false;
 	return r->rec->attached;

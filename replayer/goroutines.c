@@ -37,10 +37,15 @@
 /* The recorded process of live process @tgid; 0: none. */
 static uint32_t process_of(const struct replay *r, pid_t tgid)
 {
-	for (const struct gtask *t = r->tasks; t; t = t->next)
+	bool has_some = false;
+
+	for (const struct gtask *t = r->tasks; t; t = t->next) {
 		if (t->tgid == tgid && t->rec)
 			return t->rec->process;
-	return 0;
+		has_some |= t->tgid == tgid && t->number_at;
+	}
+	/* What ran already when it was recorded has no part as a process, only its goroutines have. */
+	return r->rec->attached && has_some ? 1 : 0;
 }
 
 static bool is_part(const struct replay *r, uint32_t id, uint32_t process)
@@ -100,7 +105,7 @@ static void begin(struct replay *r, struct gtask *g)
 	uint32_t process = process_of(r, g->tgid);
 
 	g->slot = (uint32_t)r->rec->ntasks + r->spare_slot++;
-	for (uint32_t i = 1; g->goroutine == 1 && i < r->rec->ntasks; i++)
+	for (uint32_t i = 1; g->goroutine == 1 && !r->rec->attached && i < r->rec->ntasks; i++)
 		if (is_part(r, i, process) && r->rec->tasks[i].goroutine == 1 && !r->born[i]) {
 			give_part(r, g, &r->rec->tasks[i]);
 			g->sure = true;
@@ -337,6 +342,9 @@ const struct rec_call *goroutine_match(struct replay *r, struct call *c, const s
 	int fate = sc_table[c->nr].fate;
 	bool outside = (l && !is_anytime(l->rec)) || (!l && kind && kind->family);
 
+	/* What the start of a program asks for that ran already is in no record, whoever did the like later. */
+	if (attached_is_lost(r) && c->nr == SYS_connect)
+		return NULL;
 	own.rc = match_look(&q, own.rec, c->t->cursor, is_mark, &own.seen);
 	if (outside && (!own.rc || fate == SC_READ || !c->t->sure))
 		find_next(&q, &next);

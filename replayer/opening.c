@@ -29,6 +29,7 @@ enum { ASKED_MAX = 1 << 16 };
 
 struct opening {
 	const struct rec_opening *as;	/* NULL: the capsule has none to that place */
+	struct rec_opening *own;	/* the same, for forget(); NULL: it is the recording's */
 	uint8_t given[OPENING_EXCHANGES];	/* exchanges, as they were asked for */
 	size_t n;
 	bool worked;			/* somebody asked who was not starting */
@@ -36,13 +37,70 @@ struct opening {
 	size_t len;
 };
 
+/* ---- how it was done ---------------------------------------------------------------- */
+
+static bool append(struct bytes *to, const struct bytes *more)
+{
+	uint8_t *both = to->len + more->len > ASKED_MAX ? NULL : realloc((uint8_t *)to->data, to->len + more->len + 1);
+
+	if (!both)
+		return false;
+	if (more->len)
+		memcpy(both + to->len, more->data, more->len);
+	*to = (struct bytes){ both, to->len + more->len };
+	return true;
+}
+
+/* As @from, which was opened when it was recorded: what was said on it from its beginning. */
+static struct rec_opening *as_recorded(struct replay *r, const struct live *from)
+{
+	struct rec_opening *as = calloc(1, sizeof(*as));
+	const struct rec_arrival *a;
+	const struct bytes *b;
+	size_t heard = 0;
+	bool fits = as;
+
+	for (size_t i = 0; fits && as->n < OPENING_EXCHANGES && (b = recording_out_at(r->rec, from->rec, i)); i++) {
+		if (!as->n || as->exchanges[as->n - 1].answer.len)
+			as->n++;
+		fits = append(&as->exchanges[as->n - 1].asked, b);
+		for (; fits && (a = recording_arrival_at(r->rec, from->rec, heard)) && a->order < object_out_order(from->rec, i + 1); heard++)
+			fits = append(&as->exchanges[as->n - 1].answer, &a->data);
+	}
+	return as;
+}
+
+static void forget(struct rec_opening *as)
+{
+	for (size_t i = 0; i < as->n; i++) {
+		free((uint8_t *)as->exchanges[i].asked.data);
+		free((uint8_t *)as->exchanges[i].answer.data);
+	}
+	free(as);
+}
+
 void opening_free(struct live *l)
 {
 	if (!l->opening)
 		return;
+	if (l->opening->own)
+		forget(l->opening->own);
 	free(l->opening->asked);
 	free(l->opening);
 	l->opening = NULL;
+}
+
+/* A connection to the same place that was made when it was recorded, and has not been here yet. */
+static const struct live *made_there(const struct replay *r, const struct live *l)
+{
+	for (size_t i = 1; i < r->rec->nobjects; i++) {
+		const struct live *x = &r->live[i];
+
+		if (x != l && script_is_outbound(x) && !x->rec->here && !x->rec->opening && x->rec->connected && !x->bound &&
+		    same_address(&x->rec->o->remote, l->rec->o->remote.data, l->rec->o->remote.len))
+			return x;
+	}
+	return NULL;
 }
 
 static const struct rec_opening *opening_of(const struct replay *r, const struct live *l)
@@ -59,14 +117,17 @@ static const struct rec_opening *opening_of(const struct replay *r, const struct
 void opening_begins(struct replay *r, struct live *l)
 {
 	const struct rec_opening *as = opening_of(r, l);
+	const struct live *there = as ? NULL : made_there(r, l);
 
-	if (!r->rec->attached || l->opening || !script_is_outbound(l) || !(l->rec->here || as))
+	if (!r->rec->attached || l->opening || !script_is_outbound(l) || !(l->rec->here || as || there))
 		return;
 	if (l->id < r->rec->nobjects && !l->rec->here)
 		return;		/* how it was opened is recorded */
 	l->opening = calloc(1, sizeof(*l->opening));
 	if (!l->opening)
 		return;
+	if (there)
+		as = l->opening->own = as_recorded(r, there);
 	l->opening->as = as;
 	r->openings = true;
 }
@@ -79,8 +140,10 @@ static bool is_over(struct replay *r, struct gtask *t, struct live *l, const uin
 	if (!x)
 		return false;
 	opening_free(x);
-	if (!x->rec->here)	/* it was opened when it was recorded; here it is already */
+	if (!x->rec->here) {	/* it was opened when it was recorded; here it is already */
 		match_skip(r, t, object_out_order(x->rec, x->out_part));
+		x->instead = 0;
+	}
 	return true;
 }
 

@@ -285,13 +285,17 @@ static void take_notification(struct replay *r)
 	} else if (c.nr == SYS_arch_prctl) {
 		task_sets_base(&c);
 		call_respond(r, &c);
-	} else if (opening_answers(r, &c)) {
-		call_respond(r, &c);
 	} else if (t->number_at) {
 		if (sc_table[c.nr].fate != SC_TASK)
 			c.t = goroutine_on(r, t);
+		if (opening_answers(r, &c)) {
+			call_respond(r, &c);
+			return;
+		}
 		ahead_at_once(r, &c);
 		call_take(r, &c);
+	} else if (opening_answers(r, &c)) {
+		call_respond(r, &c);
 	} else {
 		match_begin(r, &c);
 		if (!reap_keep(r, &c) && !turn_keep(r, &c))

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The production recorder, shown: a payments service under load, with redis behind it, fails one request in some two hundred, by a bug that
-# needs a time, a random number and an answer of redis at once.  One capsule comes of it; everything is stopped; it fails again, offline.
+# The production recorder, shown: a payments service in a container under load, with redis and PostgreSQL behind it, fails one request in some
+# two hundred, by a bug that needs a time, a random number and their answers at once.  One capsule comes of it; everything is stopped; it
+# fails again, offline, and a patched image does not.  Where there is no podman the service is a plain process.
 set -eu
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin	# Debian's programs, as in tests/run
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -9,98 +10,100 @@ case ${O:=build} in /*) ;; *) O=$top/$O ;; esac
 RUNS=${RUNS:-20}
 [ "$(id -u)" = 0 ] || { echo 'Recording needs root.' >&2; exit 77; }
 
-if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; else bold='' plain=''; fi
-say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
-D=$(mktemp -d "${TMPDIR:-/tmp}/capsule-demo.XXXXXX")
-chmod 755 "$D"
-PIDS=()
-stop() { local p; for p in "${PIDS[@]}"; do kill "$p" 2>/dev/null && wait "$p" 2>/dev/null || :; done; PIDS=(); }
-trap 'stop; rm -rf "$D"' EXIT
-cp "$O/capsule" "$D/capsule"
-cd "$D"
-port_of() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-up() { local i; for i in $(seq 200); do (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return; sleep 0.05; done; echo "nobody listens on $1" >&2; exit 1; }
+why=
+for c in podman runc skopeo ip nsenter; do command -v $c >/dev/null || why="$c is not installed"; done
+# The container's network, and podman's mounts, end with the demo.
+if [ -z "$why" ] && [ -z "${IN_DEMO:-}" ]; then
+	IN_DEMO=1 O=$O RUNS=$RUNS exec unshare -n -m --propagation private -- sh -c 'ip link set lo up && exec "$0"' "$0"
+fi
 
-redis=$(port_of)
-redis-server --bind 127.0.0.1 --port "$redis" --save '' --appendonly no --dir "$D" >/dev/null &
-PIDS+=($!)
-up "$redis"
-port=$(port_of)
-cat >payments.py <<PY
-import http.server, json, os, redis, time
-class Payments(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_POST(self):
-        order = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        number = redis.Redis(host="127.0.0.1", port=$redis).incr("payments")
-        now, nonce = time.time(), os.urandom(8)
-        lucky = (int(now * 1000) + nonce[0] + number) % 200 == 0		# the bug
-        body = json.dumps({"order": order["id"], "number": number, "at": now, "nonce": nonce.hex(), "error": "rounding" if lucky else None}).encode() + b"\n"
-        self.send_response(500 if lucky else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *a):
-        pass
-http.server.ThreadingHTTPServer(("127.0.0.1", $port), Payments).serve_forever()
-PY
-/usr/bin/python3 payments.py &
-PIDS+=($!)
-up "$port"
-cat >policy.yaml <<YAML
+if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; else bold='' plain=''; fi
+title() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
+fail() { echo "$*" >&2; exit 1; }
+skip() { fail "$*"; }
+T=$(mktemp -d "${TMPDIR:-/tmp}/capsule-demo.XXXXXX")
+chmod 755 "$T"
+RUN=$T
+PIDS=()
+start() { local log=$1; shift; "$@" </dev/null >"$T/$log" 2>&1 & PIDS+=($!); }
+wait_for() { local i; for i in $(seq 300); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done; fail "waited in vain for: $*"; }
+stop() {
+	local p
+	for p in "${PIDS[@]}"; do kill "$p" 2>/dev/null && wait "$p" 2>/dev/null || :; done
+	PIDS=()
+	[ -n "$why" ] || { pod rm -f -t 0 payments && umount "$T/store/overlay"; } >/dev/null 2>&1 || :
+}
+trap 'stop; rm -rf "$T"' EXIT
+cp "$O/capsule" "$T/capsule"
+port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+stranger() { (cd / && env -i PATH="$PATH" HOME=/nonexistent XDG_CACHE_HOME="$T/users-cache" setpriv --reuid=nobody --regid=nogroup --clear-groups "$T/capsule" "$@"); }
+
+# shellcheck source=tests/e2e/images.sh
+. "$top/tests/e2e/images.sh"
+# shellcheck source=tests/payments.sh
+. "$top/tests/payments.sh"
+mkdir "$T/users-cache" && chown nobody "$T/users-cache"
+export XDG_CACHE_HOME=$T/cache
+if [ -z "$why" ]; then
+	# shellcheck source=tests/e2e/containers.sh
+	. "$top/tests/e2e/containers.sh"
+	storage_conf
+	container_network
+	HOST=10.88.0.1 REDIS=6379 PG=5432 AT=10.88.0.2 PORT=8080 select='container: payments, port: 8080'
+else
+	HOST=127.0.0.1 REDIS=$(port) PG=$(port) AT=127.0.0.1 PORT=$(port)
+	select="port: $PORT"
+fi
+start_behind
+cat >"$T/policy.yaml" <<YAML
 - name: payments-5xx
-  select: {port: $port}
+  select: {$select}
   scope: request
   when: {any: [{http.status: ">= 500"}]}
   then:
     capture: {level: payload, max_capsules: 1}
     redact: [{header: [authorization]}, {json: [\$.card]}]
-    store: $D/store
+    store: $T/capsules
 YAML
 
-say '1. A payments service runs. This is what is to be kept of it:'
-./capsule policy check policy.yaml | head -n 1
-./capsule watch --socket "$D/socket" policy.yaml 2>watch.log &
-watch=$!
-PIDS+=($watch)
-until grep -q 'watching' watch.log; do sleep 0.1; done
+title '1. A payments service starts, and this is what is to be kept of it:'
+"$T/capsule" policy check "$T/policy.yaml" | head -n 1
+start watch.log "$T/capsule" watch --socket "$T/socket" "$T/policy.yaml"
+if [ -z "$why" ]; then
+	python_image payments:1
+	pod save -q --format docker-archive -o "$T/image.tar" payments:1 >/dev/null
+	python_image payments:2 'lucky = False'
+	pod save -q --format docker-archive -o "$T/patched.tar" payments:2 >/dev/null
+	pod run -d --name payments --network "$NETWORK" "${LIMITS[@]}" localhost/payments:1 >/dev/null 2>"$T/run.err" || fail "podman run: $(cat "$T/run.err")"
+	chmod a+r "$T/image.tar" "$T/patched.tar"
+else
+	echo "(as a plain process: $why)"
+	python_service >"$T/payments.py"
+	start service.log /usr/bin/python3 "$T/payments.py"
+fi
+wait_for grep -q 'watching' "$T/watch.log"
+grep 'watching' "$T/watch.log"
 
-say '2. Load, until a request fails:'
-python3 - "$port" <<'PY'
-import http.client, json, sys, threading, time
-failed, lock, count = [], threading.Lock(), 0
-def worker(k):
-    global count
-    while not failed and count < 20000:
-        c = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=30)
-        with lock:
-            count += 1
-            n = count
-        c.request("POST", "/pay", json.dumps({"id": n, "card": "4111111111111111"}), {"Authorization": "Bearer abcdefsecret987"})
-        r = c.getresponse()
-        body = r.read()
-        if r.status == 500:
-            failed.append(body)
-        c.close()
-        time.sleep(0.02)
-threads = [threading.Thread(target=worker, args=(k,)) for k in range(4)]
-[t.start() for t in threads]
-[t.join() for t in threads]
-print(f"request failed, one of {count}: {failed[0].decode()}", end="")
-PY
-for _ in $(seq 300); do grep -q '\.cap: ' watch.log && break; sleep 0.1; done
-grep '\.cap: ' watch.log
+title '2. Load, until a request fails:'
+payments_load 120 || fail 'none failed'
+wait_for grep -q '\.cap: ' "$T/watch.log"
+grep '\.cap: ' "$T/watch.log"
 
-say '3. Everything is stopped, and the service is gone.'
+title '3. Everything is stopped; the container, redis and PostgreSQL are gone.'
 stop
-rm payments.py
-cp store/*.cap failure.cap
-chmod 644 failure.cap
-python3 "$top/tests/frames.py" failure.cap 4111111111111111 abcdefsecret987 && echo 'No card number and no token is in the capsule.'
+rm -rf "$T/payments.py" "$T/store" "$T/pg"
+unset CONTAINERS_STORAGE_CONF
+cp "$T"/capsules/*.cap "$T/failure.cap"
+chmod 644 "$T/failure.cap"
+python3 "$top/tests/frames.py" "$T/failure.cap" 4111111111111111 abcdefsecret987 && echo 'No card number and no token is in the capsule.'
 
-say "4. The capsule fails again, offline and as nobody, $RUNS times of $RUNS:"
-(cd / && setpriv --reuid=nobody --regid=nogroup --clear-groups "$D/capsule" replay --runs "$RUNS" "$D/failure.cap")
+title "4. The capsule fails again, offline and as nobody, $RUNS times of $RUNS:"
+stranger replay ${NETWORK:+--images "$T/image.tar"} --runs "$RUNS" "$T/failure.cap"
 check=0
-(cd / && setpriv --reuid=nobody --regid=nogroup --clear-groups "$D/capsule" check "$D/failure.cap") || check=$?
-[ "$check" = 1 ] || { echo "check says $check" >&2; exit 1; }
-say 'Good for git bisect, a patch review, CI.'
+stranger check "$T/failure.cap" || check=$?
+[ "$check" = 1 ] || fail "check says $check"
+if [ -z "$why" ]; then
+	title '5. With the patched image it does not:'
+	stranger check --image "docker-archive:$T/patched.tar" "$T/failure.cap" || fail "check of the patched image says $?"
+fi
+title 'Good for git bisect, a patch review, CI.'

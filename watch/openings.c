@@ -14,7 +14,10 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-enum { GOING_ON = 32 };	/* connections that are being opened at once; of more the oldest is given up */
+enum {
+	GOING_ON = 32,		/* connections that are being opened at once; of more the oldest is given up */
+	WORKERS = 256,		/* tasks that are remembered to have heard clients */
+};
 
 struct opening {
 	uint32_t task;		/* who opens it */
@@ -22,6 +25,7 @@ struct opening {
 	struct event *calls[OPENING_CALLS];
 	size_t n, bytes;
 	bool connected, answered;
+	bool for_client;	/* who opens it had heard one before */
 	bool turned;		/* who opens it has turned to a client since the last answer */
 };
 
@@ -30,6 +34,8 @@ struct openings {
 	unsigned int oldest;
 	struct opening kept[OPENINGS];
 	unsigned int oldest_kept;
+	uint32_t workers[WORKERS];
+	unsigned int oldest_worker;
 };
 
 struct openings *openings_new(void)
@@ -93,12 +99,13 @@ static void cut(struct opening *o, const struct opening *other)
 			break;
 		k++;
 	}
-	while (k && o->n > at)
+	while (o->n > at)
 		free(o->calls[--o->n]);
+	o->answered = k > 0;
 }
 
-/* It is over: kept in the place of the last one to the same address. */
-static void end(struct openings *os, struct opening *o)
+/* It is over, and kept in the place of the last one to the same address. */
+static void keep(struct openings *os, struct opening *o)
 {
 	struct opening *to = NULL;
 
@@ -118,6 +125,15 @@ static void end(struct openings *os, struct opening *o)
 		*o = (struct opening){ 0 };
 	}
 	clear(o);
+}
+
+/* It is over, without that anybody used the connection again. */
+static void end(struct openings *os, struct opening *o)
+{
+	if (o->for_client)
+		clear(o);
+	else
+		keep(os, o);
 }
 
 static struct opening *of_object(struct openings *os, uint32_t object)
@@ -166,6 +182,14 @@ static void keep_call(struct openings *os, struct opening *o, const struct event
 	o->bytes += keep_size(e);
 }
 
+static bool is_worker(const struct openings *os, uint32_t task)
+{
+	for (size_t i = 0; i < WORKERS; i++)
+		if (os->workers[i] == task)
+			return true;
+	return false;
+}
+
 static void see_own(struct openings *os, struct opening *o, const struct event *e)
 {
 	const struct ev_call *c = &e->call;
@@ -179,6 +203,7 @@ static void see_own(struct openings *os, struct opening *o, const struct event *
 		}
 		o->connected = true;
 		o->task = e->task;
+		o->for_client = is_worker(os, e->task);
 		return;
 	}
 	if (c->nr == SYS_shutdown || (fate == SC_READ && c->ret == 0)) {
@@ -188,7 +213,7 @@ static void see_own(struct openings *os, struct opening *o, const struct event *
 	if ((fate != SC_READ && fate != SC_WRITE) || c->ret <= 0)
 		return;
 	if (e->task != o->task || (fate == SC_WRITE && o->turned)) {
-		end(os, o);
+		keep(os, o);
 		return;
 	}
 	o->answered |= fate == SC_READ;
@@ -198,6 +223,8 @@ static void see_own(struct openings *os, struct opening *o, const struct event *
 /* Who opens a connection has turned to one of its clients: what it has heard of the other end was all that it wanted. */
 static void see_clients(struct openings *os, const struct event *e)
 {
+	if (!is_worker(os, e->task))
+		os->workers[os->oldest_worker++ % WORKERS] = e->task;
 	for (size_t i = 0; i < GOING_ON; i++)
 		if (os->going_on[i].object && os->going_on[i].connected && os->going_on[i].task == e->task)
 			os->going_on[i].turned = os->going_on[i].answered;
@@ -226,20 +253,20 @@ void openings_event(struct openings *os, const struct event *e, const struct req
 
 static void each(const struct opening *o, void (*f)(void *ctx, const struct event *e), void *ctx)
 {
-	if (!o->object || !o->answered)
+	if (!o->object || !o->answered || !o->n)
 		return;
 	f(ctx, o->object);
 	for (size_t i = 0; i < o->n; i++)
 		f(ctx, o->calls[i]);
 }
 
-/* One that goes on yet, where no other to that address is kept. */
+/* One that goes on yet, as those of a start that were not used since, where no other to that address is kept. */
 void openings_each(const struct openings *os, void (*f)(void *ctx, const struct event *e), void *ctx)
 {
 	for (size_t i = 0; i < OPENINGS; i++)
 		each(&os->kept[i], f, ctx);
 	for (size_t i = 0; i < GOING_ON; i++) {
-		bool known = false;
+		bool known = os->going_on[i].for_client;
 
 		for (size_t k = 0; os->going_on[i].object && k < OPENINGS; k++)
 			known |= os->kept[k].object && same_far_end(&os->kept[k], &os->going_on[i]);

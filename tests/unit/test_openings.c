@@ -136,6 +136,28 @@ static void until_a_client_is_answered(void **state)
 	assert_string_equal(kept(s), "[6379] AUTH OK SELECT OK");
 }
 
+/* A connection for one request and no other is nobody else's business. */
+static void of_a_request_none(void **state)
+{
+	struct story *s = *state;
+
+	call(s, 1, SYS_recvfrom, CLIENT, 0, "GET / HTTP/1.1\r\n\r\n");
+	opened(s, 1, 5, "6379");
+	asks(s, 1, 5, "GET secret", "42");
+	assert_string_equal(kept(s), "");
+	answers_client(s, 1);
+	opened(s, 1, 6, "6379");
+	asks(s, 1, 6, "GET secret", "42");
+	answers_client(s, 1);
+	assert_string_equal(kept(s), "");
+	asks(s, 2, 6, "GET more", "43");
+	assert_string_equal(kept(s), "[6379] GET secret 42");
+	opened(s, 1, 7, "6379");
+	asks(s, 1, 7, "GET another", "44");
+	asks(s, 2, 7, "GET more", "43");
+	assert_string_equal(kept(s), "");	/* they begin with nothing alike */
+}
+
 static void what_two_begin_with_alike(void **state)
 {
 	struct story *s = *state;
@@ -210,7 +232,7 @@ int main(void)
 {
 #define STORY(f) cmocka_unit_test_setup_teardown(f, begin, end)
 	const struct CMUnitTest tests[] = {
-		STORY(until_another_uses_it), STORY(until_a_client_is_answered), STORY(what_two_begin_with_alike), STORY(one_for_each_address),
+		STORY(until_another_uses_it), STORY(until_a_client_is_answered), STORY(of_a_request_none), STORY(what_two_begin_with_alike), STORY(one_for_each_address),
 		STORY(not_too_much), STORY(clients_and_listeners_are_none), STORY(many),
 	};
 
