@@ -278,8 +278,10 @@ static void add_accept(struct recording_private *p, struct rec_object *o, const 
 	if (c->ret < 0)
 		return;
 	o->narrivals++;
-	if (c->obj2)
-		p->r.objects[c->obj2].accepted = c->obj;
+	if (!c->obj2)
+		return;
+	p->r.objects[c->obj2].accepted = c->obj;
+	p->r.objects[c->obj2].here = false;	/* it was told of before the first call, which made it */
 }
 
 /* A socket that was connected in the end is one whose peer is there, whatever it tried before. */

@@ -267,9 +267,10 @@ static bool has_parts(const struct replay *r, uint32_t process)
 static struct goroutine_layout layout_of(const struct replay *r, const struct gtask *t)
 {
 	const struct goroutine_layout none = { 0 };
+	uint32_t process = t->rec ? t->rec->process : r->rec->attached;	/* what ran already was process 1 */
 	char path[64];
 
-	if (!t->rec || !r->rec->goroutines || !has_parts(r, t->rec->process))
+	if (!process || !r->rec->goroutines || !has_parts(r, process))
 		return none;
 	snprintf(path, sizeof(path), "/proc/%d/exe", t->tid);
 	_cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
