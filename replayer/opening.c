@@ -256,6 +256,11 @@ static bool asks(struct replay *r, struct gtask *t, struct live *l, const uint8_
 			return false;
 		add(o, data, len);
 	}
+	/* Opened it is, so this is changed code, which says something else than was recorded. */
+	if (fresh && !starts && o->n && l->id < r->rec->nobjects) {
+		opening_free(l);
+		return false;
+	}
 	no_answer(r, l);
 	return true;
 }

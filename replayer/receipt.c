@@ -66,6 +66,8 @@ static void reservations(FILE *f, const struct recording *rec, const struct verd
 	if (v->first.set && v->cycles)
 		fprintf(f, ", %llu reading%s of the cycle counter, which is not recorded", (unsigned long long)v->cycles,
 			plural(v->cycles));
+	if (v->first.set && rec->attached)
+		fprintf(f, ", and what the program had in memory when the recorder came (counters, caches, random bytes drawn before) is in no capsule");
 	if (v->changed.count)
 		fprintf(f, ", %llu change%s", (unsigned long long)v->changed.count, plural(v->changed.count));
 }
@@ -144,6 +146,8 @@ void receipt_text(FILE *f, const struct recording *rec, const struct verdict *v,
 		fprintf(f, "; %u of %u runs identical", identical, runs);
 	fputc('\n', f);
 	stack(f, v);
+	if (rec->attached && (v->first.set || verbose))
+		list(f, "start-up", &v->start_up);
 	if (v->misses.count || v->changed.count || v->turned.count || verbose) {
 		list(f, "out of turn", &v->turned);
 		list(f, "miss", &v->misses);

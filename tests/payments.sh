@@ -27,17 +27,14 @@ start_behind() {
 
 # What $1 imports, and the libraries for it, into $2.
 python_with() {
-	local f
-	PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -I -c "if True:
+	local python
+	python=$(PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -I -c "if True:
 		import os, sys, $1, encodings.utf_8, encodings.ascii, encodings.idna, encodings.latin_1
 		print(os.path.realpath(sys.executable))
 		for m in list(sys.modules.values()):
-		    if getattr(m, '__file__', None): print(m.__file__)" | sort -u >"$T/python.files"
-	while read -r f; do
-		echo "$f"
-		ldd "$f" 2>/dev/null | grep -o '/[^ )]*' || :
-	done <"$T/python.files" | sort -u | while read -r f; do install -D -m "$(stat -Lc %a "$f")" "$f" "$2$f"; done
-	ln -s "$(basename "$(grep -m 1 /bin/ "$T/python.files")")" "$2/usr/bin/python3"
+		    if getattr(m, '__file__', None): print(m.__file__)")
+	{ echo "$python"; grep -v '\.py$' <<<"$python" | xargs -d '\n' ldd | grep -o '/[^ )]*[^ ):]' || :; } | sort -u | xargs -d '\n' cp -L --parents -t "$2"
+	ln -s "$(basename "$(head -n 1 <<<"$python")")" "$2/usr/bin/python3"
 }
 
 # payments.py; $1 is the bug's line.
@@ -84,6 +81,7 @@ python_image() {
 	fi
 	python_service "${2:-}" >"$dir/service/srv/payments.py"
 	build_image "$dir" "$1"
+	printf '%s\n' "FROM localhost/$1" 'COPY service /' >"$dir/Dockerfile"	# of the next one
 }
 
 # About 200 requests a second for at most $1 s, until one fails: how many there were, and its answer.
