@@ -461,6 +461,8 @@ void goroutines_look(struct replay *r)
 	if (!r->rec->goroutines)
 		return;
 	l = peers_first(r, &word);
+	if (l && r->rec->attached && l->rec->listens && !l->bound)
+		return;		/* its start has not come so far */
 	t = first_signalled(r, &at, &signal);
 	if ((!l && !t) || !marks_are_made(r, word < signal ? word : signal) || call_waits(r) || !tasks_asleep(r) ||
 	    call_waits(r))

@@ -47,7 +47,7 @@ static struct live *connection_to(struct replay *r, const uint8_t *addr, size_t 
 	for (size_t i = 1; i < r->rec->nobjects; i++) {
 		struct live *l = &r->live[i];
 
-		if (!l->bound && (!start_up || l->rec->here) && !l->rec->inner && l->rec->o && l->rec->o->kind == OBJ_SOCKET && !l->rec->o->nfds &&
+		if (!l->bound && (!start_up || l->rec->here) && !l->rec->inner && l->rec->o && l->rec->o->kind == OBJ_SOCKET && !script_is_inherited(l->rec) &&
 		    (l->rec->connected || (l->rec->o->type & 0xf) != SOCK_STREAM) &&
 		    l->rec->o->remote.len && same_address(&l->rec->o->remote, addr, len))
 			return l;

@@ -755,6 +755,8 @@ struct live *script_reopened(struct replay *r, struct live *l, const uint8_t *da
 struct live *script_choose(struct replay *r, struct live *l, const uint8_t *data, size_t len);
 /* What the guest has from @l it has from what is returned, which has nothing recorded; NULL: there were too many of them. */
 struct live *script_leave(struct replay *r, struct live *l);
+/* Was it open when the program was started? */
+bool script_is_inherited(const struct rec_object *o);
 /* A connection that the program made to somebody outside? */
 bool script_is_outbound(const struct live *l);
 /* "GET /path" of an HTTP request, without what a question mark begins: its bytes; 0: it is none. */

@@ -25,9 +25,19 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+bool script_is_inherited(const struct rec_object *o)
+{
+	bool standard = false;
+
+	for (size_t i = 0; i < o->o->nfds; i++)
+		standard |= o->o->fds[i] <= 2;
+	/* What a program that ran already had open besides, it opens again. */
+	return standard || (o->o->nfds && !o->here);
+}
+
 bool script_is_outbound(const struct live *l)
 {
-	return l->rec->o && l->rec->o->kind == OBJ_SOCKET && !l->rec->o->nfds && !l->rec->accepted && !l->rec->inner &&
+	return l->rec->o && l->rec->o->kind == OBJ_SOCKET && !script_is_inherited(l->rec) && !l->rec->accepted && !l->rec->inner &&
 	       (l->rec->o->type & 0xf) == SOCK_STREAM && l->rec->o->remote.len;
 }
 
