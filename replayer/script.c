@@ -144,7 +144,7 @@ static struct live *spare(struct replay *r, const struct live *l)
 	if (r->nspare == SPARE_LIVES)
 		return NULL;
 	x = &r->live[r->rec->nobjects + r->nspare];
-	r->nobody[r->nspare] = (struct rec_object){ .o = l->rec->o };
+	r->nobody[r->nspare] = (struct rec_object){ .o = l->rec->o, .here = l->rec->here };
 	*x = (struct live){ .id = (uint32_t)(r->rec->nobjects + r->nspare), .rec = &r->nobody[r->nspare], .fd = -1, .instead = (uint32_t)(r->rec->nobjects + r->nspare) };
 	r->nspare++;
 	return x;
