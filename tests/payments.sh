@@ -40,17 +40,21 @@ python_with() {
 # payments.py; $1 is the bug's line.
 python_service() {
 	cat <<-PY
-		import http.server, json, os, redis, psycopg2.pool, sys, time
+		import http.server, json, os, psycopg2, queue, redis, sys, time
 		sys.dont_write_bytecode = True
 		cache = redis.Redis(host="$HOST", port=$REDIS, password="sesame")
-		book = psycopg2.pool.ThreadedConnectionPool(1, 20, "host=$HOST port=$PG user=postgres dbname=postgres")
+		book = queue.LifoQueue()	# connections that nobody uses
 		def enter(order, number):
-		    c = book.getconn()
+		    try:
+		        c = book.get_nowait()
+		    except queue.Empty:
+		        c = psycopg2.connect("host=$HOST port=$PG user=postgres dbname=postgres")
 		    with c, c.cursor() as cur:
 		        cur.execute('INSERT INTO payments("order", number) VALUES (%s, %s) RETURNING id', (order, number))
 		        row = cur.fetchone()[0]
-		    book.putconn(c)
+		    book.put(c)
 		    return row
+		book.put(psycopg2.connect("host=$HOST port=$PG user=postgres dbname=postgres"))
 		class Payments(http.server.BaseHTTPRequestHandler):
 		    protocol_version = "HTTP/1.1"
 		    def do_POST(self):
@@ -76,7 +80,7 @@ python_image() {
 	local dir=$T/context
 	if [ ! -d "$dir" ]; then
 		mkdir -p "$dir/python" "$dir/service/srv"
-		python_with 'http.server, json, redis, psycopg2.pool' "$dir/python"
+		python_with 'http.server, json, psycopg2, queue, redis' "$dir/python"
 		printf '%s\n' 'FROM scratch' 'COPY python /' 'COPY service /' 'ENV PYTHONDONTWRITEBYTECODE=1' 'WORKDIR /srv' 'CMD ["/usr/bin/python3", "/srv/payments.py"]' >"$dir/Dockerfile"
 	fi
 	python_service "${2:-}" >"$dir/service/srv/payments.py"
