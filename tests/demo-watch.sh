@@ -29,9 +29,10 @@ start() { local log=$1; shift; "$@" </dev/null >"$T/$log" 2>&1 & PIDS+=($!); }
 wait_for() { local i; for i in $(seq 300); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done; fail "waited in vain for: $*"; }
 stop() {
 	local p
-	for p in "${PIDS[@]}"; do kill "$p" 2>/dev/null && wait "$p" 2>/dev/null || :; done
+	# The service first: PostgreSQL waits for its clients to go.
+	[ -n "$why" ] || { pod rm -f -t 0 payments; umount "$T/store/overlay"; } >/dev/null 2>&1 || :
+	for ((p = ${#PIDS[@]} - 1; p >= 0; p--)); do kill "${PIDS[p]}" 2>/dev/null && wait "${PIDS[p]}" 2>/dev/null || :; done
 	PIDS=()
-	[ -n "$why" ] || { pod rm -f -t 0 payments && umount "$T/store/overlay"; } >/dev/null 2>&1 || :
 }
 trap 'stop; rm -rf "$T"' EXIT
 cp "$O/capsule" "$T/capsule"
