@@ -201,5 +201,7 @@ int container_find(struct found_container *ret, const char *name, struct err *er
 		if (!find_by_cgroup(name, ret))
 			return err_set(err, ENOENT, "neither podman, docker nor nerdctl, nor the files of docker and containerd, know a running container of that name");
 	}
+	if (!ret->name[0])
+		snprintf(ret->name, sizeof(ret->name), "%s", name);
 	return cgroup_of(ret->pid, ret->cgroup, err);
 }

@@ -30,7 +30,7 @@ wait_for() { local i; for i in $(seq 300); do "$@" >/dev/null 2>&1 && return; sl
 stop() {
 	local p
 	# The service first: PostgreSQL waits for its clients to go.
-	[ -n "$why" ] || { pod rm -f -t 0 payments; umount "$T/store/overlay"; } >/dev/null 2>&1 || :
+	[ -n "$why" ] || { pod rm -f -t 0 payments; umount -l "$T/store/overlay"; } >/dev/null 2>&1 || :
 	for ((p = ${#PIDS[@]} - 1; p >= 0; p--)); do kill "${PIDS[p]}" 2>/dev/null && wait "${PIDS[p]}" 2>/dev/null || :; done
 	PIDS=()
 }
@@ -92,7 +92,7 @@ grep '\.cap: ' "$T/watch.log"
 
 title '3. Everything is stopped; the container, redis and PostgreSQL are gone.'
 stop
-rm -rf "$T/payments.py" "$T/store" "$T/pg"
+rm -rf "$T/payments.py" "$T/pg"
 unset CONTAINERS_STORAGE_CONF
 cp "$T"/capsules/*.cap "$T/failure.cap"
 chmod 644 "$T/failure.cap"
