@@ -147,7 +147,7 @@ static void with_attributes(void)
 static void good(void)
 {
 	/* An exit with a field of tomorrow, and one that leaves its default away. */
-	static const uint8_t extra[] = { 0x92, 0x96, 3, 1, 1, 0, 0xc3, 0x2a, 0x93, 3, 1, 1 };
+	static const uint8_t extra[] = { 0x92, 0x97, 3, 1, 1, 0, 0xc3, 0xc2, 0x2a, 0x93, 3, 1, 1 };
 	struct image i = sample_image();
 
 	put_image("golden/good", "v1-every-event.cap", &i);

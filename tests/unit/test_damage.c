@@ -386,7 +386,7 @@ static void refuses_fields_out_of_bounds(void **state)
 static void takes_more_fields_than_it_knows(void **state)
 {
 	/* An exit with one field too many, and one that ends early. */
-	static const uint8_t raw[] = { 0x92, 0x96, 3, 1, 1, 0, 0xc3, 0x2a, 0x93, 3, 1, 1 };
+	static const uint8_t raw[] = { 0x92, 0x97, 3, 1, 1, 0, 0xc3, 0xc2, 0x2a, 0x93, 3, 1, 1 };
 	struct capsule_reader *rd = NULL;
 	struct err err = ERR_INIT;
 	struct image i;

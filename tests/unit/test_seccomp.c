@@ -122,6 +122,8 @@ static __u32 expected(unsigned int nr)
 	case SYS_exit:
 	case SYS_exit_group:
 		return SECCOMP_RET_ALLOW;
+	case SYS_arch_prctl:
+		return SECCOMP_RET_USER_NOTIF;
 	}
 	return nr < SC_MAX ? of[sc_table[nr].fate] : ENOSYS_ACTION;
 }

@@ -25,7 +25,7 @@ static struct observation *fresh(void)
 
 static void moved(struct observation *o, long nr, uint32_t object, const void *data, size_t len)
 {
-	struct event e = { .kind = EV_CALL, .call = { .nr = (uint16_t)nr, .ret = (int64_t)len, .obj = object, .nsegs = 1,
+	struct event e = { .kind = EV_CALL, .task = 1, .call = { .nr = (uint16_t)nr, .ret = (int64_t)len, .obj = object, .nsegs = 1,
 						      .segs = { { .arg = 1, .len = len, .data = data } } } };
 	struct err err = ERR_INIT;
 
@@ -39,7 +39,7 @@ static void said(struct observation *o, long nr, uint32_t object, const char *te
 
 static void accepted(struct observation *o, uint32_t made)
 {
-	struct event e = { .kind = EV_CALL, .call = { .nr = SYS_accept4, .ret = 7, .obj = 9, .obj2 = made } };
+	struct event e = { .kind = EV_CALL, .task = 1, .call = { .nr = SYS_accept4, .ret = 7, .obj = 9, .obj2 = made } };
 	struct err err = ERR_INIT;
 
 	assert_int_equal(observation_event(o, &e, NULL, &err), 0);
