@@ -126,6 +126,7 @@ case_attach_redis() {
 
 # A recorder and its guard that are killed leave their note, and the next command of root mends what they left; the client sees nothing of it.
 case_attach_killed() {
+	own_run
 	start_clock_service
 	client "http://127.0.0.1:$PORT/"
 	state_of "$SERVICE" >"$T/before"

@@ -742,6 +742,7 @@ case_watch_comers() {
 
 # Killed: the service lives, and the next command of root mends what it left.
 case_watch_killed() {
+	own_run
 	start_service
 	policy fives "port: $PORT" request '{any: [{http.status: ">= 500"}]}'
 	state_of "$SERVICE" >"$T/before"
