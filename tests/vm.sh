@@ -14,6 +14,7 @@ mkdir -p "$V"
 # The kernel, unpacked and not installed: what boots this machine is none of our business.
 kernel() {
 	local package deb
+	apt-cache show linux-image-amd64 >/dev/null 2>&1 || apt-get -qq update >/dev/null 2>&1 || :
 	package=$(apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
 	[ -n "$package" ] || { echo "apt knows no linux-image-amd64"; exit 77; }
 	release=${package#linux-image-}
