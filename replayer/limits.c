@@ -78,10 +78,10 @@ bool limits_exceeded(struct replay *r)
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), most = r->opts->max_memory, start = now_ns(), took;
 	bool exceeded;
 
-	if (!most)
-		most = (uint64_t)sysconf(_SC_PHYS_PAGES) / 4 * 3 * page;
 	if (start < r->next_look)
 		return false;
+	if (!most)
+		most = (uint64_t)sysconf(_SC_PHYS_PAGES) / 4 * 3 * page;
 	exceeded = sum(r, own_pages) * page > most && sum(r, share_bytes) > most;
 	took = now_ns() - start;
 	r->next_look = start + (20 * took > LOOK_NS ? 20 * took : LOOK_NS);

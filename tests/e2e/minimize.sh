@@ -114,7 +114,7 @@ case_nothing_to_keep() {
 
 # After Ctrl-C the smallest one so far is there, and whole.
 case_interrupted() {
-	seq 30000 >"$T/bad.in"
+	seq 8000 >"$T/bad.in"
 	record bad sh -c 'while read a; do :; done; exit 3'
 	"$CAPSULE" minimize -o "$T/small.cap" "$T/bad.cap" -- sh -c 'sleep 0.2; exec "$0" check -q "$1"' "$CAPSULE" >"$T/out" 2>"$T/err" &
 	local pid=$! status=0
