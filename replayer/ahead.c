@@ -116,34 +116,14 @@ void ahead_at_once(struct replay *r, const struct call *c)
 
 /* ---- what is let go ----------------------------------------------------------------- */
 
-static void let_go(struct replay *r, const struct live *l)
+static void object_passed(struct replay *r, struct live *l, const struct rec_call *rc)
 {
 	struct rec_object *o = &r->rec->objects[l->id];
 
-	recording_pass_arrivals(r->rec, o, l->taken < l->released ? l->taken : l->released);
-	recording_pass_out(r->rec, o, l->differs || o->out_unseen ? SIZE_MAX : l->out_part);
-}
-
-/*
- * What the program asked somebody and was answered, changed code may ask again, however much it does in between: it stays
- * as long as there is room.
- */
-static void object_passed(struct replay *r, struct live *l, const struct rec_call *rc)
-{
 	if (rc->arrivals > l->taken)
 		l->taken = rc->arrivals;
-	if (script_is_outbound(l) && recording_has_room(r->rec))
-		r->answers_kept = true;
-	else
-		let_go(r, l);
-}
-
-static void answers_let_go(struct replay *r)
-{
-	for (size_t i = 1; i < r->rec->nobjects; i++)
-		if (script_is_outbound(&r->live[i]))
-			let_go(r, &r->live[i]);
-	r->answers_kept = false;
+	recording_pass_arrivals(r->rec, o, l->taken < l->released ? l->taken : l->released);
+	recording_pass_out(r->rec, o, l->differs || o->out_unseen ? SIZE_MAX : l->out_part);
 }
 
 static void call_passed(struct replay *r, struct rec_task *rec)
@@ -201,8 +181,6 @@ void ahead_look(struct replay *r)
 	for (struct gtask *t = r->tasks; t; t = next_player(r, t))
 		if (t->rec)
 			task_passed(r, t);
-	if (r->answers_kept && !recording_has_room(r->rec))
-		answers_let_go(r);
 	recording_ahead(r->rec, r->passed);
 	count_held(r);
 }

@@ -222,8 +222,6 @@ bool recording_ahead(struct recording *r, uint32_t passed);
 bool recording_ended(const struct recording *r);
 /* What stopped the reading, or NULL. */
 const struct err *recording_failed(const struct recording *r);
-/* Is the window no more than half full? */
-bool recording_has_room(const struct recording *r);
 /* Bytes that @ears hold on to (or, negative, let go) count as the window's. */
 void recording_held(struct recording *r, int64_t bytes);
 

@@ -246,7 +246,6 @@ struct replay {
 	uint64_t activity_before;	/* the last notification */
 	uint32_t passed;		/* the last event that we are done with */
 	uint64_t looked;		/* at what we are done with: calls answered by then */
-	bool answers_kept;		/* of what is passed, in case they are asked for again */
 	uint64_t held;			/* bytes of readings, as the window was told */
 	int done;			/* what sandbox_wait() said */
 	bool given_up;

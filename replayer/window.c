@@ -372,11 +372,6 @@ const struct err *recording_failed(const struct recording *r)
 	return p->failed ? &p->error : NULL;
 }
 
-bool recording_has_room(const struct recording *r)
-{
-	return ((const struct recording_private *)r)->bytes <= r->window / 2;
-}
-
 void recording_held(struct recording *r, int64_t bytes)
 {
 	private_of(r)->bytes += (uint64_t)bytes;
