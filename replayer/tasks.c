@@ -172,19 +172,26 @@ static uint32_t free_seat(const struct replay *r, pid_t tgid)
 /* Its readings are its own from the first. It has its creator's seat in @t->seat, and its gs base. */
 static void seat(struct replay *r, struct gtask *t)
 {
+	int rc;
+
 	if (!t->shim || t->own_gs || is_copy(t))
 		return;
 	t->seat = t->seat && t->tid != t->tgid ? free_seat(r, t->tgid) : 0;
-	if (seat_take(t->tid, t->seat) == 0)
+	rc = seat_take(t->tid, t->seat);
+	if (rc == 0)
 		task_serve(r, t);
+	else if (rc != -ESRCH)
+		miss(r, "thread %d has its creator's clock readings: %s", (int)t->tid, strerror(-rc));
 }
 
 void task_serve(struct replay *r, const struct gtask *t)
 {
-	int slot = t->shim && t->seat && !t->exited ? streams_slot(r->streams, t->slot) : -1;
+	int slot;
 
-	if (t->shim && t->seat && !t->exited)
-		seat_serve(t->tgid, t->seat, slot < 0 ? 0 : (uint64_t)slot + 1);
+	if (!t->shim || !t->seat || t->exited)
+		return;
+	slot = streams_slot(r->streams, t->slot);
+	seat_serve(t->tgid, t->seat, slot < 0 ? 0 : (uint64_t)slot + 1);
 }
 
 /* A new task that is known and in its first stop may run. */

@@ -62,6 +62,7 @@ static int namespace_of_nobody(void)
 		return -errno;
 	pid = fork();
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		bool made = unshare(CLONE_NEWUSER) == 0 && write(ready[1], "", 1) == 1;
 
 		close(ready[1]);

@@ -328,6 +328,9 @@ CALL(arch_prctl)
 
 	ok(DO(arch_prctl, ARCH_GET_FS, &fs));
 	must(fs != 0);
+	ok(DO(arch_prctl, ARCH_GET_GS, &gs));	/* in a replay it is the shim's, which must not show */
+	must(gs == 0);
+	gs = 1;
 	ok(DO(arch_prctl, ARCH_SET_GS, 0));
 	ok(DO(arch_prctl, ARCH_GET_GS, &gs));
 	must(gs == 0);
